@@ -1,0 +1,124 @@
+"""Every error that cxrd raises on purpose, drawn as a tree.
+
+::
+
+    CxrdError                 what failed; .hint says what to do next, .retryable who acts on it
+    ├── ConfigError           the operator's configuration is wrong (exit code 2)
+    ├── PackageError          a model package is incomplete, altered or not for this version
+    ├── Refused               an object that cannot be analysed; .reason is a bounded code
+    ├── StoreError            the database or the payload store does not answer (retryable)
+    │   └── Conflict          a SOP Instance UID arrived again with other bytes
+    └── DeliveryError         a destination did not take an object; .retryable says whether to try again
+
+Branches are cut by *who can act*: an operator on ConfigError and PackageError, the sending system on
+Refused, time alone on a retryable error.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class CxrdError(Exception):
+    """Root of the tree.
+
+    Parameters
+    ----------
+    message : str
+        What failed and why, without patient data.
+    hint : str
+        What the person who reads it can do next.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(CxrdError):
+    """The configuration cannot be used; the message lists every fault at once."""
+
+
+class PackageError(CxrdError):
+    """A model package is refused at load: a digest, the schema or the graph does not fit."""
+
+
+class Reason(StrEnum):
+    """Why an object is not analysed. Bounded: it is a metric label and a column.
+
+    The member's docstring-like value is what the CLI, the audit and the metrics show.
+    """
+
+    UNREADABLE = "unreadable"
+    MISSING_UID = "missing_uid"
+    SOP_CLASS = "sop_class"
+    MODALITY = "modality"
+    NO_PIXELS = "no_pixels"
+    COLOUR = "colour"
+    MULTIFRAME = "multiframe"
+    TOO_SMALL = "too_small"
+    TOO_LARGE = "too_large"
+    FOR_PROCESSING = "for_processing"
+    BODY_PART = "body_part"
+    LATERAL = "lateral"
+    TRANSFER_SYNTAX = "transfer_syntax"
+    DECODE_FAILED = "decode_failed"
+    DECODER_DIED = "decoder_died"
+    UID_CONFLICT = "uid_conflict"
+
+
+class Refused(CxrdError):
+    """An object cannot be analysed, for a reason that will not change by trying again.
+
+    Parameters
+    ----------
+    reason : Reason
+        The bounded code.
+    message : str
+        One sentence for a person, without patient data.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[Refused], tuple[Reason, str]]:
+        """Survive the way back from a decode process (pickle calls ``__init__`` with these)."""
+        return type(self), (self.reason, self.message)
+
+
+class StoreError(CxrdError):
+    """The database or the payload store cannot take the work now; the sender should keep it."""
+
+    retryable = True
+
+
+class Conflict(StoreError):
+    """A SOP Instance UID arrived again with other bytes: kept aside, never overwritten."""
+
+    retryable = False
+
+
+class DeliveryError(CxrdError):
+    """A destination did not take an object.
+
+    Parameters
+    ----------
+    message : str
+        What the peer answered, or why it could not be reached.
+    retryable : bool
+        Whether the same bytes may succeed later (a peer that is down) or never will.
+    status : int or None
+        The DIMSE status (PS3.7 annex C), where there was one.
+    """
+
+    def __init__(self, message: str, *, retryable: bool, status: int | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
+        self.status = status

@@ -1,0 +1,376 @@
+"""The one frozen Settings tree, read from TOML and ``CXRD_<SECTION>__<KEY>`` environment variables.
+
+Nothing else in cxrd reads a configuration file or the environment. A wrong configuration is refused as a
+whole, every fault in one message. Relative paths are relative to the working directory of the process.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import TomlConfigSettingsSource as TomlSource
+
+from cxrd.errors import ConfigError
+
+ROLES = ("listen", "infer", "build", "deliver", "tick", "web")
+
+
+def _ae_title(value: str) -> str:
+    """PS3.5 6.2 AE: 1 to 16 printable ASCII characters, no backslash, not only spaces."""
+    text = value.strip()
+    if not 1 <= len(text) <= 16 or not text.isascii() or not text.isprintable() or "\\" in text:
+        msg = "an AE title has 1 to 16 printable ASCII characters without a backslash"
+        raise ValueError(msg)
+    return text
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """A frozen part of the tree; unknown keys are faults, so that a typing error never passes silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Section):
+    """A system that may send films.
+
+    Attributes
+    ----------
+    name : str
+        Label in metrics, logs and audit.
+    ae_title : str
+        Calling AE title that this source uses.
+    hosts : tuple of str
+        Addresses, networks (CIDR) or host names it may call from; empty allows every address.
+    quiet_period_s : float
+        Seconds without a new image of a study before the study is analysed.
+    """
+
+    name: str = Field(min_length=1, max_length=64)
+    ae_title: AETitle
+    hosts: tuple[str, ...] = ()
+    quiet_period_s: float = Field(5.0, ge=0, le=86400)
+
+    def allows(self, address: str) -> bool:
+        """Whether a peer address (text form of IPv4 or IPv6) may use this source's AE title."""
+        return not self.hosts or any(_matches(host, address) for host in self.hosts)
+
+
+def _matches(host: str, address: str) -> bool:
+    peer = ipaddress.ip_address(address)
+    try:
+        return peer in ipaddress.ip_network(host, strict=False)
+    except ValueError:   # a name: ask the resolver now, because hospital DNS changes
+        try:
+            return address in {info[4][0] for info in socket.getaddrinfo(host, None)}
+        except OSError:
+            return False
+
+
+class Dicom(Section):
+    """The listener.
+
+    Attributes
+    ----------
+    ae_title, bind, port
+        Who we are and where we listen; port 0 takes a free one.
+    sources : tuple of Source
+        Empty accepts every caller as the source "any" (for a bench, not for a hospital).
+    max_associations : int
+        Associations held at once; the next one is rejected with "local limit exceeded".
+    max_object_mb : int
+        Largest object taken, MiB; a larger one is answered 0xA700.
+    timeout_s : float
+        Seconds of silence after which an association is aborted.
+    quiet_period_s : float
+        Quiet period of a caller that no source names.
+    """
+
+    ae_title: AETitle = "CXRD"
+    bind: str = "0.0.0.0"  # noqa: S104 - a DICOM listener serves the hospital network; sources limit who may speak
+    port: Port = 11112
+    sources: tuple[Source, ...] = ()
+    max_associations: int = Field(16, ge=1, le=1000)
+    max_object_mb: int = Field(256, ge=1, le=4096)
+    timeout_s: float = Field(60.0, gt=0, le=3600)
+    quiet_period_s: float = Field(5.0, ge=0, le=86400)
+
+    def source_for(self, ae_title: str, address: str) -> Source | None:
+        """The source a caller is, or None when it may not speak to us."""
+        if not self.sources:
+            return Source(name="any", ae_title=ae_title or "ANY", quiet_period_s=self.quiet_period_s)
+        return next((s for s in self.sources if s.ae_title == ae_title.strip() and s.allows(address)), None)
+
+
+class Destination(Section):
+    """A PACS that receives results.
+
+    Attributes
+    ----------
+    send : tuple of {"sr", "sc", "gsps"}
+        Kinds of object it gets.
+    timeout_s : float
+        Seconds to wait for the network, the association and each C-STORE answer.
+    """
+
+    name: str = Field(min_length=1, max_length=64)
+    ae_title: AETitle
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    send: tuple[Literal["sr", "sc", "gsps"], ...] = ("sr", "sc")
+    timeout_s: float = Field(30.0, gt=0, le=3600)
+
+
+class Database(Section):
+    """SQLAlchemy URL of the queue and the truth: ``sqlite:///path`` or ``postgresql+psycopg://…``."""
+
+    url: str = "sqlite:///var/cxrd.db"
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if not self.url.startswith(("sqlite:///", "postgresql+psycopg://")):
+            msg = "database.url must start with sqlite:/// or postgresql+psycopg://"
+            raise ValueError(msg)
+        return self
+
+
+class Storage(Section):
+    """Where payload bytes lie.
+
+    Attributes
+    ----------
+    dir : Path
+        Content-addressed directory on a local disk.
+    min_free_mb : int
+        Below this many MiB free, C-STORE is answered 0xA700 so that the sender keeps its images.
+    """
+
+    dir: Path = Path("var/payload")
+    min_free_mb: int = Field(1024, ge=0)
+
+
+class Models(Section):
+    """Which packages to load.
+
+    Attributes
+    ----------
+    dir : Path or None
+        Directory of ``<id>/<version>/`` packages; None takes the starter packages that come with cxrd.
+    enabled : tuple of str
+        Model ids, each loaded in its highest version (``id`` or ``id@version``); empty loads every id found.
+    """
+
+    dir: Path | None = None
+    enabled: tuple[str, ...] = ()
+
+
+class Inference(Section):
+    """How models run.
+
+    Attributes
+    ----------
+    provider : {"auto", "cuda", "cpu"}
+        ONNX Runtime execution provider; "auto" takes CUDA where it works. "cuda" refuses to start without it.
+    threads : int
+        Intra-op threads of a session; 0 takes one per core.
+    batch_size : int
+        Studies claimed and run together at most.
+    decode_processes : int
+        Processes that decode pixels; a broken file may kill one, never the daemon. 0 decodes in the worker.
+    decode_timeout_s : float
+        Seconds after which a decode is given up.
+    """
+
+    provider: Literal["auto", "cuda", "cpu"] = "auto"
+    threads: int = Field(0, ge=0, le=256)
+    batch_size: int = Field(16, ge=1, le=256)
+    decode_processes: int = Field(2, ge=0, le=64)
+    decode_timeout_s: float = Field(60.0, gt=0)
+
+
+class Report(Section):
+    """What the objects say.
+
+    Attributes
+    ----------
+    research_use : bool
+        State in every object that it is for research use and must be reviewed.
+    manufacturer, institution, station_name : str
+        Equipment module of every object.
+    sr_class : {"comprehensive3d", "comprehensive"}
+        SOP class of the SR.
+    preview_size : int
+        Longer side of the Secondary Capture's film, pixels.
+    uid_root : str
+        Root of UIDs we derive; "2.25" needs no registration.
+    default_character_set : str
+        Used to read a header that has 8-bit text but names no Specific Character Set.
+    """
+
+    research_use: bool = True
+    manufacturer: str = "cxrd"
+    institution: str = ""
+    station_name: str = "CXRD"
+    sr_class: Literal["comprehensive3d", "comprehensive"] = "comprehensive3d"
+    preview_size: int = Field(1024, ge=256, le=4096)
+    default_character_set: str = "ISO_IR 100"
+
+
+class Web(Section):
+    """Metrics, health and pages. Loopback unless told otherwise: there is no login yet."""
+
+    bind: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class Delivery(Section):
+    """How results go out.
+
+    Attributes
+    ----------
+    backoff_base_s, backoff_cap_s : float
+        A failed delivery waits ``min(cap, base * 2**attempts)`` seconds with full jitter. Deliveries never
+        die of age while a PACS is down, only of a permanent answer.
+    """
+
+    backoff_base_s: float = Field(2.0, gt=0)
+    backoff_cap_s: float = Field(600.0, gt=0)
+
+
+class Work(Section):
+    """How the queue is worked.
+
+    Attributes
+    ----------
+    lease_s : float
+        A claim not renewed for this many seconds is taken over by another worker.
+    poll_s : float
+        Idle workers look for due work this often.
+    max_crashes : int
+        A job whose worker died this many times is dead (it poisons its workers).
+    max_attempts : int
+        Handled errors after which an infer or build job is dead; deliveries have no such limit.
+    """
+
+    lease_s: float = Field(60.0, ge=2)
+    poll_s: float = Field(0.2, gt=0, le=10)
+    max_crashes: int = Field(3, ge=1)
+    max_attempts: int = Field(5, ge=1)
+
+
+class Audit(Section):
+    """The audit trail."""
+
+    actor: str = "cxrd"
+
+
+class Retention(Section):
+    """How long finished work is kept.
+
+    Attributes
+    ----------
+    payload_days, jobs_days : float
+        0 keeps for ever.
+    """
+
+    payload_days: float = Field(0, ge=0)
+    jobs_days: float = Field(0, ge=0)
+
+
+class Schedule(Section):
+    """Chores of the ``tick`` role, seconds between two runs."""
+
+    reap_s: float = Field(5.0, gt=0)
+    echo_s: float = Field(30.0, gt=0)
+    retention_s: float = Field(3600.0, gt=0)
+
+
+class Settings(BaseSettings):
+    """The whole tree; see each section for units and meaning."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="CXRD_", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+
+    dicom: Dicom = Dicom()
+    destinations: tuple[Destination, ...] = ()
+    database: Database = Database()
+    storage: Storage = Storage()
+    models: Models = Models()
+    inference: Inference = Inference()
+    report: Report = Report()
+    delivery: Delivery = Delivery()
+    work: Work = Work()
+    web: Web = Web()
+    audit: Audit = Audit()
+    retention: Retention = Retention()
+    schedule: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        for what, names in (
+            ("dicom.sources", [s.name for s in self.dicom.sources]),
+            ("destinations", [d.name for d in self.destinations]),
+        ):
+            doubled = sorted({n for n in names if names.count(n) > 1})
+            if doubled:
+                msg = f"{what}: each name must be its own, but {', '.join(doubled)} stands twice"
+                raise ValueError(msg)
+        return self
+
+    def digest(self) -> str:
+        """sha256 (hex) of what shapes a result: report and model selection, not addresses or timeouts."""
+        shape = {"report": self.report.model_dump(mode="json")}
+        return sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+
+def load(path: Path | None = None, **overrides: Any) -> Settings:
+    """Read the configuration.
+
+    Parameters
+    ----------
+    path : Path or None
+        TOML file; None takes ``config/cxrd.toml``, then ``/etc/cxrd/cxrd.toml``, then the defaults.
+    **overrides : Any
+        Sections that win over file and environment (used by ``cxrd demo`` and tests).
+
+    Raises
+    ------
+    ConfigError
+        Every fault at once, each with its key.
+    """
+    source = path or next((p for p in (Path("config/cxrd.toml"), Path("/etc/cxrd/cxrd.toml")) if p.exists()), None)
+    if path is not None and not path.is_file():
+        raise ConfigError(f"configuration file {path} does not exist", hint="give its path with --config")
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = (TomlSource(settings_cls, source),) if source else ()
+            return (init_settings, env_settings, *toml)
+
+    try:
+        read = FromFile(**overrides)
+    except ValidationError as error:
+        faults = [f"  {'.'.join(str(p) for p in e['loc']) or 'settings'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"the configuration has {len(faults)} fault(s):\n" + "\n".join(faults)) from None
+    except ValueError as error:  # TOML syntax
+        raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
