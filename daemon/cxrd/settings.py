@@ -211,8 +211,6 @@ class Report(Section):
         SOP class of the SR.
     preview_size : int
         Longer side of the Secondary Capture's film, pixels.
-    uid_root : str
-        Root of UIDs we derive; "2.25" needs no registration.
     default_character_set : str
         Used to read a header that has 8-bit text but names no Specific Character Set.
     """

@@ -1,0 +1,59 @@
+# What a person or CI asks of this repository. `make` alone lists the targets.
+
+PYTHON ?= python3
+# The trainer's tests need PyTorch; any build of this release will do, with or without a GPU.
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test-setup test check format lint types contracts storm bench clean
+
+help:  ## list the targets
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.setup: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/.test: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet '$(TORCH)' --editable '.[train,postgres,test]'
+	touch $@ .venv/.setup
+
+setup: .venv/.setup  ## the daemon alone in .venv: .venv/bin/cxrd
+
+demo: setup  ## daemon, stand-in PACS and sample films on this machine; findings in var/demo
+	$(BIN)/cxrd demo
+
+serve: setup  ## the same, kept running; prints the page's address
+	$(BIN)/cxrd demo --keep
+
+test-setup: .venv/.test
+
+test: test-setup  ## every test (PostgreSQL, dcmtk and Orthanc are used where they are installed)
+	$(BIN)/python -m pytest
+
+format: test-setup
+	$(BIN)/ruff format --check
+
+lint: test-setup
+	$(BIN)/ruff check
+
+types: test-setup
+	$(BIN)/mypy
+
+contracts: test-setup
+	$(BIN)/lint-imports
+
+check: format lint types contracts test  ## what CI runs: format, lint, types, import contracts, tests
+
+storm: test-setup  ## kill -9 storms over every role, on SQLite and PostgreSQL
+	$(BIN)/python -m pytest tests/flow/test_storm.py -m storm --no-header -s
+
+bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv var dist build

@@ -1,0 +1,95 @@
+"""Commands that take films: analyse, send, demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from cxrd.cli.node import Config
+from cxrd.errors import ConfigError, CxrdError
+from cxrd.settings import Destination, load
+
+Paths = Annotated[list[Path], typer.Argument(help="Files or folders.", exists=True)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family of commands."""
+    app.command()(analyse)
+    app.command()(send)
+    app.command()(demo)
+
+
+def analyse(
+    paths: Paths,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the SR and SC objects.")],
+    config: Config = None,
+) -> None:
+    """Analyse DICOM, PNG or JPEG films without a daemon; one JSON line each on standard output.
+
+    Example: cxrd analyse film.dcm more/ --out results/
+    """
+    from cxrd.service.offline import analyse_files  # noqa: PLC0415 - listing studies should not load models
+
+    for line in analyse_files(_files(paths), load(config), out):
+        typer.echo(json.dumps(line, ensure_ascii=False))
+
+
+def send(
+    paths: Paths,
+    to: Annotated[str, typer.Option("--to", help="Where: AETITLE@HOST:PORT.")],
+    calling: Annotated[str, typer.Option("--from", help="Our AE title.")] = "CXRD",
+) -> None:
+    """Send DICOM files by C-STORE.
+
+    Example: cxrd send films/ --to CXRD@127.0.0.1:11112 --from PACS
+    """
+    from cxrd.delivery.sender import Outcome, Outgoing, send as store  # noqa: PLC0415 - as in analyse
+    from cxrd.imaging.header import read_header  # noqa: PLC0415 - as in analyse
+
+    destination = _destination(to)
+    outgoing = []
+    for path in _files(paths):
+        header = read_header(path)
+        outgoing.append(Outgoing(str(header.SOPClassUID), str(header.SOPInstanceUID), path.read_bytes))
+    failed = 0
+    for result in track(store(destination, calling, outgoing), "Sending", total=len(outgoing), transient=True):
+        if result.outcome is not Outcome.STORED:
+            failed += 1
+            typer.echo(f"{result.sop_uid}: {result.message}", err=True)
+    typer.echo(f"{len(outgoing) - failed} of {len(outgoing)} object(s) stored by {to}")
+    if failed:
+        raise CxrdError(f"{failed} object(s) were not stored", hint="each line above says why")
+
+
+def demo(
+    films: Annotated[Path | None, typer.Option("--films", help="Folder of real DICOM films instead of the phantoms.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path("var/demo"),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep running and print the page's address.")] = False,  # noqa: FBT002
+) -> None:
+    """Show the whole path on this machine: a daemon, a stand-in PACS, sample films, results.
+
+    Example: cxrd demo --films ~/films
+    """
+    from cxrd.demo.show import show  # noqa: PLC0415 - as in analyse
+
+    show(out, films=films, keep=keep)
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    found = [f for p in paths for f in (sorted(q for q in p.rglob("*") if q.is_file()) if p.is_dir() else [p])]
+    if not found:
+        raise ConfigError("no files found", hint="name DICOM, PNG or JPEG files, or a folder of them")
+    return found
+
+
+def _destination(text: str) -> Destination:
+    try:
+        title, _, rest = text.partition("@")
+        host, _, port = rest.rpartition(":")
+        return Destination(name="to", ae_title=title, host=host, port=int(port))
+    except ValueError:
+        raise ConfigError(f"--to {text} cannot be read", hint="write it as AETITLE@HOST:PORT") from None

@@ -1,0 +1,104 @@
+"""Commands that run and look after a node: serve, check, models, db."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxrd.cli import printing
+from cxrd.settings import ROLES, load
+
+Config = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file (default: config/cxrd.toml, then /etc/cxrd/cxrd.toml).")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+RoleNames = Annotated[str, typer.Option(help="Comma-separated roles to run here.")]
+
+models = typer.Typer(help="Model packages.", no_args_is_help=True)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family of commands."""
+    app.command()(serve)
+    app.command()(check)
+    app.add_typer(models, name="models")
+    app.add_typer(db, name="db")
+
+
+def serve(config: Config = None, roles: RoleNames = ",".join(ROLES)) -> None:
+    """Run the node: one process for each role, kept alive by a supervisor.
+
+    Example: cxrd serve --config config/cxrd.toml
+    """
+    from cxrd import service  # noqa: PLC0415 - `cxrd studies ls` should not pay for the whole daemon
+
+    service.serve(load(config), tuple(part.strip() for part in roles.split(",") if part.strip()))
+
+
+def check(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - a flag is what typer makes of it
+    """Look at everything the node needs, one line each, and say what to do about what is red.
+
+    Example: cxrd check --config config/cxrd.toml
+    """
+    from cxrd.service import inspection  # noqa: PLC0415 - as in serve
+
+    found = inspection.inspect(load(config))
+    printing.rows(
+        "cxrd check",
+        ("state", "name", "found", "todo"),
+        [{"state": "ok" if c.ok else "RED", **c._asdict(), "todo": "" if c.ok else c.todo} for c in found],
+        as_json=as_json,
+    )
+    if not all(c.ok for c in found):
+        raise typer.Exit(1)
+
+
+@models.command("ls")
+def models_ls(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - as above
+    """List the packages that would be loaded.
+
+    Example: cxrd models ls
+    """
+    from cxrd.inference.packages import find_packages, read_package  # noqa: PLC0415 - as in serve
+
+    settings = load(config)
+    found = []
+    for folder in find_packages(settings.models.dir, settings.models.enabled):
+        manifest, digest = read_package(folder)
+        found.append(
+            {
+                "id": manifest.id,
+                "version": manifest.version,
+                "task": manifest.task,
+                "classes": ", ".join(c.id for c in manifest.classes),
+                "digest": digest[:12],
+                "folder": str(folder),
+            }
+        )
+    printing.rows("Model packages", ("id", "version", "task", "classes", "digest"), found, as_json=as_json)
+
+
+@models.command("verify")
+def models_verify(folder: Annotated[Path, typer.Argument(help="Package directory <id>/<version>.")]) -> None:
+    """Check one package: schema, every digest, the graph's inputs and outputs, a warm-up run.
+
+    Example: cxrd models verify models/starter/charm/1.0.0
+    """
+    from cxrd.inference import engine  # noqa: PLC0415 - as in serve
+
+    classifier = engine.load(folder, "auto", 0)
+    typer.echo(f"{classifier.ref.id} {classifier.ref.version} {classifier.ref.digest[:12]} runs on {classifier.provider}")
+
+
+@db.command("upgrade")
+def db_upgrade(config: Config = None) -> None:
+    """Bring the database's schema to this version.
+
+    Example: cxrd db upgrade --config /etc/cxrd/cxrd.toml
+    """
+    from cxrd.store.database import Database  # noqa: PLC0415 - as in serve
+
+    Database(load(config).database.url).upgrade()
+    typer.echo("the database schema is current")
+

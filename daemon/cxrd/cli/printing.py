@@ -1,0 +1,44 @@
+"""Tables for people, JSON for programs: one way to print rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import typer
+
+
+def rows(title: str, columns: Sequence[str], found: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print rows as a table, or as one JSON object a line.
+
+    Parameters
+    ----------
+    title : str
+        Heading of the table.
+    columns : sequence of str
+        Keys to show, in order; JSON keeps every key.
+    found : iterable of mapping
+        The rows.
+    as_json : bool
+        JSON lines instead of a table.
+    """
+    if as_json:
+        for row in found:
+            typer.echo(json.dumps(row, default=str, ensure_ascii=False))
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in found:
+        table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
+    Console().print(table)
+
+
+def clock(epoch_s: float | None) -> str:
+    """Local time of an epoch second, or nothing."""
+    return "" if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).astimezone().isoformat(" ", "seconds")

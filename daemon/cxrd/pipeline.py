@@ -1,0 +1,192 @@
+"""The spine: bytes of a film in, findings and finished DICOM objects out.
+
+No database, no socket, no clock: ``prepare`` runs in a decode process, ``analyse`` beside the models,
+``conclude`` closes a study. ``cxrd analyse`` and the daemon's workers call the same three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from cxrd import admission
+from cxrd.findings import FilmAnalysis, FilmRef, ModelAnswer, ModelRef, StudyAnalysis
+from cxrd.imaging.decode import decode
+from cxrd.imaging.header import read_header
+from cxrd.imaging.preprocess import Preprocess, apply, display
+from cxrd.inference.answers import answer
+
+if TYPE_CHECKING:   # a decode process needs no ONNX Runtime in its address space
+    from cxrd.inference.engine import Classifier
+
+ModelRun = Callable[[ModelRef, int, float], None]
+"""Told after each run of a model: which, how many films, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the loaded models need of a film.
+
+    Attributes
+    ----------
+    preprocesses : tuple of Preprocess
+        Each distinct one once.
+    preview_size : int
+        Longer side of the preview, pixels.
+    """
+
+    preprocesses: tuple[Preprocess, ...]
+    preview_size: int
+
+    @classmethod
+    def of(cls, classifiers: Iterable[Classifier], preview_size: int) -> Plan:
+        """Collect the distinct preprocesses of a model set."""
+        return cls(tuple(dict.fromkeys(c.manifest.preprocess for c in classifiers)), preview_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One admitted film, small enough to cross a process border.
+
+    Attributes
+    ----------
+    film : FilmRef
+        What it is.
+    age_years : float or None
+        Patient's age at the examination, where the header tells.
+    inputs : Mapping from Preprocess to float32 (1, H, W), 0..1
+        Model inputs, in the orientation the models expect (never mirrored).
+    preview : uint8 (h, w)
+        Display-ready film in the *source's* orientation.
+    notes : tuple of str
+        What a reader of the result should know (a view that was not named, a window that was ignored).
+    seconds : Mapping from stage name to float
+        Time spent in "decode" and "preprocess".
+    """
+
+    film: FilmRef
+    age_years: float | None
+    inputs: Mapping[Preprocess, NDArray[np.float32]]
+    preview: NDArray[np.uint8]
+    notes: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+def prepare(data: bytes, plan: Plan) -> Prepared:
+    """Admit, decode and preprocess one object.
+
+    Parameters
+    ----------
+    data : bytes
+        The object as received, Part 10 or bare data set.
+    plan : Plan
+        What to make of it.
+
+    Raises
+    ------
+    Refused
+        It is not a frontal chest radiograph that can be read; the reason is coded.
+    """
+    header = read_header(data)
+    admitted = admission.judge(header)
+    started = perf_counter()
+    radiograph = decode(data)
+    decoded = perf_counter()
+    pixels = radiograph.pixels[:, ::-1] if radiograph.mirrored else radiograph.pixels
+    inputs = {p: apply(p, pixels) for p in plan.preprocesses}
+    preview = display(radiograph.pixels, plan.preview_size)
+    rows, columns = radiograph.pixels.shape
+    film = FilmRef(
+        study_uid=str(header.StudyInstanceUID),
+        series_uid=str(header.get("SeriesInstanceUID", "") or ""),
+        sop_uid=str(header.SOPInstanceUID),
+        sop_class=str(header.SOPClassUID),
+        sha256=sha256(data).hexdigest(),
+        rows=rows,
+        columns=columns,
+        view=admitted.view,
+        mirrored=radiograph.mirrored,
+    )
+    seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}
+    notes = (*admitted.notes, *radiograph.notes)
+    return Prepared(film, age_years(header), inputs, preview, notes, seconds)
+
+
+def age_years(header: Dataset) -> float | None:
+    """Patient's age in years from Patient's Age (PS3.5 AS: nnnD, W, M or Y), else from the birth date."""
+    text = str(header.get("PatientAge", "") or "").strip().upper()
+    unit = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
+    if len(text) == 4 and text[:3].isdigit() and text[3] in unit:
+        return int(text[:3]) / unit[text[3]]
+    born, taken = (str(header.get(k, "") or "") for k in ("PatientBirthDate", "StudyDate"))
+    if len(born) == len(taken) == 8 and born.isdigit() and taken.isdigit() and taken >= born:
+        return int(taken[:4]) - int(born[:4]) - (taken[4:] < born[4:])
+    return None
+
+
+def analyse(
+    classifiers: Sequence[Classifier],
+    prepared: Sequence[Prepared],
+    observe: ModelRun = lambda _model, _films, _seconds: None,
+) -> tuple[FilmAnalysis, ...]:
+    """Run every model once over all films, whichever studies they belong to.
+
+    Parameters
+    ----------
+    classifiers : sequence of Classifier
+        Loaded models.
+    prepared : sequence of Prepared
+        Films; must not be empty.
+    observe : callable
+        Told of each run, for metrics.
+
+    Returns
+    -------
+    tuple of FilmAnalysis
+        One for each film, in order.
+    """
+    answers: list[list[ModelAnswer]] = [[] for _ in prepared]
+    for classifier in classifiers:
+        images = np.stack([film.inputs[classifier.manifest.preprocess] for film in prepared])
+        started = perf_counter()
+        outputs = classifier.run(images)
+        observe(classifier.ref, len(prepared), perf_counter() - started)
+        for index, film in enumerate(prepared):
+            heat = None if outputs.heat is None else outputs.heat[index]
+            answers[index].append(
+                answer(classifier.manifest, classifier.ref, outputs.probs[index], heat, film.film, film.age_years)
+            )
+    return tuple(
+        FilmAnalysis(film=film.film, answers=tuple(given)) for film, given in zip(prepared, answers, strict=True)
+    )
+
+
+def conclude(study_uid: str, films: Sequence[FilmAnalysis], *, config_digest: str) -> StudyAnalysis:
+    """Close a study: order its films and derive the digests that its results' UIDs are made of.
+
+    The input digest covers the films that were *analysed*: a late lateral or a resend changes nothing, a
+    late frontal makes a new result.
+    """
+    ordered = tuple(sorted(films, key=lambda film: film.film.sop_uid))
+    models = sorted({(a.model.id, a.model.version, a.model.digest) for film in ordered for a in film.answers})
+    return StudyAnalysis(
+        study_uid=study_uid,
+        films=ordered,
+        input_digest=_digest(part for film in ordered for part in (film.film.sop_uid, film.film.sha256)),
+        model_digest=_digest(part for model in models for part in model),
+        config_digest=config_digest,
+    )
+
+
+def _digest(parts: Iterable[str]) -> str:
+    joined = sha256()
+    for part in parts:
+        joined.update(part.encode() + b"\x00")
+    return joined.hexdigest()

@@ -1,0 +1,108 @@
+"""The same pipeline without a daemon: files in, one line each out, objects in a folder (``cxrd analyse``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cxrd import __version__, report
+from cxrd.errors import CxrdError, Refused
+from cxrd.findings import Answer, ArtefactKind, FilmAnalysis
+from cxrd.imaging.film import as_dicom
+from cxrd.imaging.header import read_header
+from cxrd.inference import engine
+from cxrd.inference.engine import Classifier
+from cxrd.inference.packages import find_packages
+from cxrd.pipeline import Plan, Prepared, analyse, conclude, prepare
+from cxrd.report.facts import ReportFacts
+from cxrd.settings import Settings
+
+
+def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Iterator[dict[str, Any]]:
+    """Analyse films one by one.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        DICOM, PNG or JPEG files.
+    settings : Settings
+        Models and report configuration.
+    out : Path
+        Gets ``<stem>.sr.dcm`` and ``<stem>.sc.dcm`` of each admitted film.
+
+    Yields
+    ------
+    dict
+        ``file``, ``admitted``, ``reason``, ``detail``, ``view``, ``models`` (id to class to probability),
+        ``findings`` (those above threshold, with boxes in source pixels) and ``outputs``.
+    """
+    folders = find_packages(settings.models.dir, settings.models.enabled)
+    classifiers = [engine.load(folder, settings.inference.provider, settings.inference.threads) for folder in folders]
+    plan = Plan.of(classifiers, settings.report.preview_size)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        try:
+            data = as_dicom(path.read_bytes(), path.name)
+            film = prepare(data, plan)
+        except Refused as refused:
+            yield _refused(path, str(refused.reason), refused.message)
+        except OSError as error:
+            yield _refused(path, "unreadable", f"the file cannot be read: {error.strerror}")
+        else:
+            yield _analysed(path, data, film, classifiers, settings, out)
+
+
+def _refused(path: Path, reason: str, detail: str) -> dict[str, Any]:
+    return {"file": str(path), "admitted": False, "reason": reason, "detail": detail, "models": {}, "boxes": []}
+
+
+def _analysed(
+    path: Path, data: bytes, film: Prepared, classifiers: Sequence[Classifier], settings: Settings, out: Path
+) -> dict[str, Any]:
+    (analysis,) = analyse(classifiers, [film])
+    study = conclude(film.film.study_uid, [analysis], config_digest=settings.digest())
+    outputs, trouble = [], ""
+    try:
+        artefacts = report.build(
+            study,
+            {film.film.sop_uid: read_header(data)},
+            {film.film.sop_uid: film.preview},
+            kinds=frozenset({ArtefactKind.SR, ArtefactKind.SC}),
+            facts=ReportFacts.of(settings.report, software_version=__version__),
+            now=datetime.now(UTC).astimezone(),
+            supersedes=None,
+        )
+    except CxrdError as error:   # the findings are worth having even where no object can be made of the header
+        artefacts, trouble = (), str(error)
+    for artefact in artefacts:
+        target = out / f"{path.stem}.{artefact.kind}.dcm"
+        target.write_bytes(artefact.data)
+        outputs.append(str(target))
+    boxes = _boxes(analysis)
+    return {
+        "file": str(path),
+        "admitted": True,
+        "reason": "",
+        "detail": "; ".join((*film.notes, *([trouble] if trouble else []))),
+        "view": str(film.film.view),
+        "models": {
+            a.model.id: {x.class_id: round(x.probability, 6) for x in a.findings} for a in analysis.answers
+        },
+        "applicability": {a.model.id: str(a.applicability) for a in analysis.answers},
+        "present": {
+            a.model.id: [x.class_id for x in a.findings if x.answer is Answer.PRESENT] for a in analysis.answers
+        },
+        "boxes": boxes,
+        "outputs": outputs,
+    }
+
+
+def _boxes(analysis: FilmAnalysis) -> list[dict[str, Any]]:
+    return [
+        {"model": a.model.id, "class": x.class_id, "box": [round(v, 1) for v in (b.left, b.top, b.right, b.bottom)]}
+        for a in analysis.answers
+        for x in a.findings
+        for b in x.boxes
+    ]

@@ -1,0 +1,16 @@
+"""The ``build`` role: findings become SR and SC."""
+
+from __future__ import annotations
+
+from cxrd import __version__
+from cxrd.report.facts import ReportFacts
+from cxrd.service.roles import Parts
+from cxrd.work.build import BuildHandler
+from cxrd.work.loop import Loop
+
+
+def run(parts: Parts) -> None:
+    """Build objects as analyses are committed."""
+    facts = ReportFacts.of(parts.settings.report, software_version=__version__)
+    handler = BuildHandler(parts.database, parts.payload, parts.settings.destinations, facts, parts.metrics)
+    Loop(parts.database, handler, parts.worker_id, parts.settings.work, parts.stop).run()

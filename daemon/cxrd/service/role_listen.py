@@ -1,0 +1,21 @@
+"""The ``listen`` role: DICOM in."""
+
+from __future__ import annotations
+
+from cxrd.intake.listener import Listener
+from cxrd.service.roles import Parts
+from cxrd.watch.listening import ListenerMetrics
+
+
+def run(parts: Parts) -> None:
+    """Accept C-STORE until told to stop; associations in progress are finished first."""
+    listener = Listener(
+        parts.settings.dicom,
+        parts.database,
+        parts.payload,
+        min_free_bytes=parts.settings.storage.min_free_mb * 2**20,
+        observer=ListenerMetrics(parts.metrics),
+    )
+    listener.start()
+    parts.stop.wait()
+    listener.stop()

@@ -1,0 +1,22 @@
+"""The ``tick`` role: chores on timers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cxrd.delivery import sender
+from cxrd.service.roles import Parts
+from cxrd.work.upkeep import Upkeep
+
+
+def run(parts: Parts) -> None:
+    """Run the chores until told to stop."""
+    settings = parts.settings
+    Upkeep(
+        parts.database,
+        parts.payload,
+        settings.schedule,
+        max_crashes=settings.work.max_crashes,
+        echoes={d.name: partial(sender.echo, d, settings.dicom.ae_title) for d in settings.destinations},
+        metrics=parts.metrics,
+    ).run(parts.stop)

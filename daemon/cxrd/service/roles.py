@@ -1,0 +1,89 @@
+"""A role as a child process: settings in, a blocking run, a clean end on SIGTERM.
+
+What a role is made of stands in a module of its own (``service/role_<name>.py``), imported only in the
+process that runs it: the listener carries no ONNX Runtime and the models carry no web server.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from threading import Event
+from typing import Any
+
+from cxrd import __version__
+from cxrd.errors import CxrdError
+from cxrd.settings import Settings
+from cxrd.store import jobs
+from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
+from cxrd.watch import logs
+from cxrd.watch import metrics as m
+from cxrd.watch.lifeline import die_with_parent
+from cxrd.work.heartbeat import Heartbeat
+
+EXIT_CANNOT_START = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every role is built from.
+
+    Attributes
+    ----------
+    metrics_dir : str
+        Where the processes of this node keep their metrics.
+    stop : Event
+        Set on SIGTERM or SIGINT: claim nothing more, finish what is held, return.
+    """
+
+    settings: Settings
+    database: Database
+    payload: PayloadStore
+    metrics: m.Metrics
+    worker_id: str
+    metrics_dir: str
+    stop: Event
+
+
+def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metrics_dir: str) -> None:
+    """Run one role until SIGTERM; the target of a child process.
+
+    Parameters
+    ----------
+    settings : Settings
+        Same value as the supervisor's.
+    role : str
+        One of ``settings.ROLES``.
+    worker_id : str
+        Owner that leases are written under.
+    restarts : int
+        How often this role was started before.
+    metrics_dir : str
+        Where the processes of this node keep their metrics.
+    """
+    die_with_parent()
+    logs.configure(role, json=not sys.stderr.isatty())
+    log: Any = logs.logger()
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    metrics = m.Metrics()
+    if restarts:
+        metrics.count(m.RESTARTS, role=role)
+    database = Database(settings.database.url)
+    parts = Parts(settings, database, PayloadStore(settings.storage.dir), metrics, worker_id, metrics_dir, stop)
+    try:
+        with database.write() as connection:
+            now = database.now(connection)
+            jobs.register_worker(connection, now, worker_id, role=role, version=__version__)
+        heartbeat = Heartbeat(database, worker_id, settings.work.lease_s)
+        heartbeat.start()
+        import_module(f"cxrd.service.role_{role}").run(parts)
+        heartbeat.stop()
+    except CxrdError as error:
+        log.error("role cannot work", error=str(error))
+        sys.exit(EXIT_CANNOT_START)
+    log.info("role left")

@@ -1,0 +1,199 @@
+"""One child process for each role; a child that dies is started again, and its leases are given back at once.
+
+The supervisor holds no work of its own. The first SIGTERM or SIGINT drains: children stop claiming, finish
+what they hold and leave. A second one, or a drain that takes too long, kills. When the supervisor itself is
+killed its children die with it (``die_with_parent``) and the next supervisor voids their leases.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from time import monotonic
+from typing import Any, TextIO
+from uuid import uuid4
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from cxrd.errors import ConfigError, StoreError
+from cxrd.service.roles import run_role
+from cxrd.settings import Settings
+from cxrd.store import jobs
+from cxrd.store.database import Database
+from cxrd.watch.logs import logger
+
+DRAIN_S = 30.0
+BACKOFF_CAP_S = 30.0
+HEALTHY_S = 60.0
+
+
+@dataclass(slots=True)
+class Child:
+    """One role's process and its history."""
+
+    role: str
+    process: SpawnProcess | None = None
+    worker_id: str = ""
+    started: float = 0.0
+    failures: int = 0
+    restarts: int = 0
+    due: float = 0.0
+
+
+class Supervisor:
+    """Starts and keeps the roles of one node.
+
+    Parameters
+    ----------
+    settings : Settings
+        The frozen configuration; children get the same value.
+    roles : sequence of str
+        Which roles run here.
+    database : Database
+        Where leases of dead children are given back.
+    """
+
+    def __init__(self, settings: Settings, roles: Sequence[str], database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._children = {role: Child(role) for role in roles}
+        self._context = multiprocessing.get_context("spawn")
+        self._signals = 0
+        self._wake_read, self._wake_write = os.pipe()
+        self._metrics_dir = tempfile.mkdtemp(prefix="cxrd-metrics-")
+        self._log: Any = logger()
+
+    def run(self, on_start: Callable[[], None] = lambda: None) -> None:
+        """Run until drained."""
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir   # prometheus_client reads it when a child imports it
+        with self._signal_handlers():
+            for child in self._children.values():
+                self._start(child)
+            on_start()
+            while not self._signals:
+                self._tend()
+            self._drain()
+
+    def _tend(self) -> None:
+        now = monotonic()
+        for child in self._children.values():
+            if child.process is None and child.due <= now:
+                self._start(child)
+        running = {c.process.sentinel: c for c in self._children.values() if c.process is not None}
+        for ready in wait([*running, self._wake_read], timeout=0.5):
+            if ready in running:
+                self._ended(running[ready])  # type: ignore[index]
+
+    def _start(self, child: Child) -> None:
+        child.worker_id = f"{child.role}@{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
+        told = (self._settings, child.role, child.worker_id, child.restarts, self._metrics_dir)
+        process = self._context.Process(target=run_role, args=told, name=f"cxrd-{child.role}")
+        process.start()
+        child.process, child.started = process, monotonic()
+        self._log.info("role started", started=child.role, pid=process.pid)
+
+    def _ended(self, child: Child) -> None:
+        process = child.process
+        if process is None:
+            return
+        process.join()
+        code = process.exitcode
+        mark_process_dead(process.pid, self._metrics_dir)
+        child.process = None
+        child.failures = 0 if monotonic() - child.started > HEALTHY_S else child.failures + 1
+        child.restarts += 1
+        pause = min(BACKOFF_CAP_S, 0.1 * 2.0 ** (child.failures - 1)) if child.failures else 0.0
+        child.due = monotonic() + pause
+        self._log.error("role ended; it will be started again", ended=child.role, code=code, again_in_s=round(pause, 1))
+        self._give_back(child.worker_id)
+
+    def _give_back(self, worker_id: str) -> None:
+        """Void a dead child's leases now instead of at their end."""
+        try:
+            with self._database.write() as connection:
+                jobs.reap(
+                    connection,
+                    self._database.now(connection),
+                    max_crashes=self._settings.work.max_crashes,
+                    dead_owners=[worker_id],
+                )
+        except StoreError as error:
+            self._log.warning("leases of the dead child end by themselves", error=str(error))
+
+    def _drain(self) -> None:
+        self._log.info("draining: no new work is claimed")
+        asked = self._signals
+        running = [c.process for c in self._children.values() if c.process is not None]
+        for process in running:
+            process.terminate()
+        deadline = monotonic() + DRAIN_S
+        while any(p.is_alive() for p in running) and monotonic() < deadline and self._signals == asked:
+            wait([p.sentinel for p in running if p.is_alive()], timeout=0.5)
+        for process in running:
+            if process.is_alive():
+                self._log.warning("a role did not leave in time and is killed", process=process.name)
+                process.kill()
+            process.join()
+
+    def _signal_handlers(self) -> _Handlers:
+        def note(_number: int, _frame: object) -> None:
+            self._signals += 1
+            os.write(self._wake_write, b"!")
+
+        return _Handlers(note)
+
+
+class _Handlers:
+    """Signal handlers that are put back on leaving."""
+
+    def __init__(self, handler: Callable[[int, object], None]) -> None:
+        self._handler = handler
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._handler)
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+
+def only_supervisor(folder: Path) -> TextIO:
+    """Hold the lock that lets one supervisor at a time work on an embedded database.
+
+    Parameters
+    ----------
+    folder : Path
+        Directory of the SQLite file.
+
+    Returns
+    -------
+    file
+        Keep it open; the lock dies with this process.
+
+    Raises
+    ------
+    ConfigError
+        Another supervisor holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "cxrd.supervisor.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise ConfigError(
+            f"another cxrd serves the database in {folder}",
+            hint="stop it first, or move to PostgreSQL to work with several supervisors",
+        ) from None
+    return lock

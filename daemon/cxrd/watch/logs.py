@@ -1,0 +1,67 @@
+"""One line of JSON for each event, with UIDs and never with a patient's name or number.
+
+What may identify a patient stays out twice: callers pass UIDs and codes only, and
+:func:`without_patient_data` drops the keys that would carry more. pydicom's warnings quote header values,
+so they are kept off the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+PATIENT_KEYS = frozenset(
+    {"patient", "patient_name", "patient_id", "name", "birth_date", "accession", "accession_number", "address", "header", "dataset"}
+)
+
+
+def without_patient_data(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop every key that could carry patient data (structlog processor)."""
+    return {key: value for key, value in event.items() if key not in PATIENT_KEYS}
+
+
+def configure(role: str, *, json: bool, level: int = logging.INFO) -> None:
+    """Set up logging of this process on standard error.
+
+    Parameters
+    ----------
+    role : str
+        Added to each line.
+    json : bool
+        JSON lines (a service), or coloured text (a person at a terminal).
+    """
+    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        without_patient_data,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer,
+        ])
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for quotes_headers in ("py.warnings", "pydicom"):
+        logging.getLogger(quotes_headers).setLevel(logging.CRITICAL)
+    for chatty in ("pynetdicom", "apscheduler", "alembic", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+
+
+def logger() -> Any:
+    """The process's logger."""
+    return structlog.get_logger()

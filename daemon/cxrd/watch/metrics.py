@@ -1,0 +1,131 @@
+"""Every Prometheus name of cxrd, in one table, and the three verbs that write them.
+
+Base units, bounded labels, nothing about a patient. Each role is a process of its own; when the
+supervisor sets ``PROMETHEUS_MULTIPROC_DIR`` for its children, their values meet in that directory and the
+``web`` role serves the sum. Values that a query can tell (queue depth, ages, disk) are read from the store
+at scrape time, so they are right even when the process that caused them is gone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Kind(StrEnum):
+    """Prometheus metric types that cxrd uses."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+    QUERY = "query"   # a gauge read from the store at scrape time
+
+
+class Metric(NamedTuple):
+    """One name: its type, labels and meaning; ``buckets`` for histograms."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+TURNAROUND = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600)
+SCORES = tuple(x / 10 for x in range(1, 11))
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+ASSOCIATIONS = Metric(
+    "cxrd_associations_total", Kind.COUNTER, ("source", "outcome"), "Associations asked of the listener."
+)
+INSTANCES = Metric(
+    "cxrd_instances_received_total", Kind.COUNTER, ("source", "outcome"), "C-STORE requests by what became of them."
+)
+RECEIVED_BYTES = Metric("cxrd_received_bytes_total", Kind.COUNTER, (), "Bytes of objects made durable.")
+REFUSED = Metric("cxrd_images_refused_total", Kind.COUNTER, ("reason",), "Images that no model may judge, by reason.")
+STAGE = Metric(
+    "cxrd_stage_duration_seconds", Kind.HISTOGRAM, ("stage",), "Time in one stage: decode, preprocess, infer, build, deliver.", SECONDS
+)
+TURNAROUND_SECONDS = Metric(
+    "cxrd_study_turnaround_seconds", Kind.HISTOGRAM, (), "Last C-STORE of a study to its SR accepted by a destination.", TURNAROUND
+)
+BATCH = Metric("cxrd_inference_batch_size", Kind.HISTOGRAM, ("model",), "Films in one run of a model.", SIZES)
+MODEL_DURATION = Metric("cxrd_model_duration_seconds", Kind.HISTOGRAM, ("model",), "Time of one run of a model.", SECONDS)
+SCORE = Metric("cxrd_finding_score", Kind.HISTOGRAM, ("model", "finding"), "Probabilities given, 0 to 1.", SCORES)
+POSITIVE = Metric("cxrd_positive_total", Kind.COUNTER, ("model", "finding"), "Findings above their threshold.")
+DELIVERIES = Metric(
+    "cxrd_deliveries_total", Kind.COUNTER, ("destination", "outcome"), "Objects sent, by what the destination answered."
+)
+DESTINATION_UP = Metric("cxrd_destination_up", Kind.GAUGE, ("destination",), "1 when the last C-ECHO was answered.")
+MODEL_INFO = Metric(
+    "cxrd_model_info", Kind.GAUGE, ("model", "version", "digest", "stage", "provider"), "1 for each model that answers now."
+)
+RESTARTS = Metric("cxrd_worker_restarts_total", Kind.COUNTER, ("role",), "Children that the supervisor started again.")
+
+STUDIES = Metric("cxrd_studies", Kind.QUERY, ("state",), "Studies by state.")
+QUEUE_JOBS = Metric("cxrd_queue_jobs", Kind.QUERY, ("kind", "state"), "Jobs by kind and state.")
+OLDEST_JOB = Metric("cxrd_oldest_job_age_seconds", Kind.QUERY, ("kind",), "Age of the oldest unfinished job that is due.")
+OLDEST_UNDELIVERED = Metric(
+    "cxrd_oldest_undelivered_age_seconds", Kind.QUERY, ("destination",), "Age of the oldest result a destination has not taken."
+)
+LAST_INSTANCE = Metric(
+    "cxrd_last_instance_timestamp_seconds", Kind.QUERY, ("source",), "When a source last sent an image, Unix time."
+)
+SPOOL_FREE = Metric("cxrd_spool_free_bytes", Kind.QUERY, (), "Free bytes where payloads lie.")
+
+TABLE: tuple[Metric, ...] = (
+    ASSOCIATIONS, INSTANCES, RECEIVED_BYTES, REFUSED, STAGE, TURNAROUND_SECONDS, BATCH, MODEL_DURATION, SCORE, POSITIVE,
+    DELIVERIES, DESTINATION_UP, MODEL_INFO, RESTARTS, STUDIES, QUEUE_JOBS, OLDEST_JOB, OLDEST_UNDELIVERED, LAST_INSTANCE,
+    SPOOL_FREE,
+)  # fmt: skip
+
+
+class Metrics:
+    """The process's own metrics, created once by the composition root.
+
+    Parameters
+    ----------
+    registry : CollectorRegistry or None
+        Where they are registered; a new one when None.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._made: dict[str, Counter | Gauge | Histogram] = {}
+        for metric in TABLE:
+            match metric.kind:
+                case Kind.COUNTER:
+                    made: Counter | Gauge | Histogram = Counter(
+                        metric.name, metric.meaning, metric.labels, registry=self.registry
+                    )
+                case Kind.GAUGE:
+                    made = Gauge(
+                        metric.name, metric.meaning, metric.labels, registry=self.registry, multiprocess_mode="livemax"
+                    )
+                case Kind.HISTOGRAM:
+                    made = Histogram(
+                        metric.name, metric.meaning, metric.labels, registry=self.registry, buckets=metric.buckets
+                    )
+                case Kind.QUERY:
+                    continue
+            self._made[metric.name] = made
+
+    def count(self, metric: Metric, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
+        made = self._child(metric, labels)
+        made.inc(amount)
+
+    def set(self, metric: Metric, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        self._child(metric, labels).set(value)
+
+    def observe(self, metric: Metric, value: float, **labels: str) -> None:
+        """Add an observation (seconds, or whatever the table says) to a histogram."""
+        self._child(metric, labels).observe(value)
+
+    def _child(self, metric: Metric, labels: dict[str, str]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - three library types, one use each
+        made = self._made[metric.name]
+        return made.labels(**labels) if metric.labels else made

@@ -1,0 +1,118 @@
+"""The ``build`` role: findings become DICOM objects, built once and stored before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from sqlalchemy import Connection
+
+from cxrd import report
+from cxrd.errors import StoreError
+from cxrd.findings import ArtefactKind, FilmAnalysis
+from cxrd.imaging.header import read_header
+from cxrd.report.facts import ReportFacts
+from cxrd.settings import Destination
+from cxrd.store import jobs, results
+from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
+from cxrd.store.schema import JobKind
+from cxrd.watch import metrics as m
+from cxrd.work.loop import Step
+
+
+class BuildHandler:
+    """Handles ``build`` claims.
+
+    Parameters
+    ----------
+    database, payload
+        Where analyses, films and finished objects are.
+    destinations : sequence of Destination
+        Who gets which kinds.
+    facts : ReportFacts
+        What every object says of this node.
+    metrics : Metrics
+        Where durations go.
+    """
+
+    kind = JobKind.BUILD
+    batch_size = 1
+
+    def __init__(
+        self,
+        database: Database,
+        payload: PayloadStore,
+        destinations: Sequence[Destination],
+        facts: ReportFacts,
+        metrics: m.Metrics,
+    ) -> None:
+        self._database = database
+        self._payload = payload
+        self._sends = {d.name: tuple(ArtefactKind(kind) for kind in d.send) for d in destinations}
+        self._kinds = frozenset(kind for kinds in self._sends.values() for kind in kinds) or frozenset(
+            {ArtefactKind.SR, ArtefactKind.SC}
+        )
+        self._facts = facts
+        self._metrics = metrics
+
+    def blocked_lanes(self) -> Sequence[str]:
+        """Building has one lane and it is never blocked."""
+        return ()
+
+    def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
+        """One step for each claim: artefacts, deliveries and their jobs in one transaction."""
+        for claim in claims:
+            yield self._build(claim)
+
+    def _build(self, claim: jobs.Claim) -> Step:
+        inference_id = int(claim.payload["inference_id"])
+        with self._database.read() as connection:
+            recorded = results.inference(connection, inference_id)
+            supersedes = results.previous_artefact(connection, claim.study_uid, ArtefactKind.SR, before=inference_id)
+        started = perf_counter()
+        analysis = recorded.analysis
+        headers: Mapping[str, Dataset] = {
+            film.film.sop_uid: read_header(self._payload.get(film.film.sha256)) for film in analysis.films
+        }
+        previews = {film.film.sop_uid: self._preview(film) for film in analysis.films}
+        artefacts = report.build(
+            analysis,
+            headers,
+            previews,
+            kinds=self._kinds,
+            facts=self._facts,
+            # the analysis's own time, so that a rebuild after a crash gives the same bytes
+            now=datetime.fromtimestamp(recorded.at, UTC).astimezone(),
+            supersedes=supersedes,
+        )
+        rows = [
+            results.NewArtefact(
+                kind=a.kind,
+                sop_class=a.sop_class,
+                sop_uid=a.sop_uid,
+                sha256=self._payload.put(a.data),
+                size=len(a.data),
+                supersedes=supersedes[0] if supersedes and a.kind is ArtefactKind.SR else None,
+            )
+            for a in artefacts
+        ]
+        self._metrics.observe(m.STAGE, perf_counter() - started, stage="build")
+
+        def effect(connection: Connection, now: float) -> None:
+            results.record_artefacts(connection, now, inference_id, rows, self._sends, priority=claim.priority)
+            jobs.finish(connection, now, claim)
+
+        return Step(claim, effect)
+
+    def _preview(self, film: FilmAnalysis) -> NDArray[np.uint8]:
+        png = np.frombuffer(self._payload.get(film.preview), np.uint8)
+        image = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise StoreError("a stored preview cannot be read", hint="requeue the study: cxrd studies requeue UID")
+        return np.asarray(image, np.uint8)

@@ -1,0 +1,172 @@
+"""The ``infer`` role: studies that are complete become findings.
+
+Films of all claimed studies are decoded side by side and pass each model in one batch; each study is then
+closed in a transaction of its own: which images were admitted or refused and why, the analysis, the job
+that builds its objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+from sqlalchemy import Connection
+
+from cxrd.errors import Reason, Refused, StoreError
+from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
+from cxrd.inference.engine import Classifier
+from cxrd.pipeline import Plan, Prepared, analyse, conclude
+from cxrd.settings import Settings
+from cxrd.store import jobs, results
+from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
+from cxrd.store.schema import InstanceState, JobKind
+from cxrd.watch import metrics as m
+from cxrd.watch.logs import logger
+from cxrd.work.decoding import Decoders
+from cxrd.work.loop import Step
+
+PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+
+@dataclass(slots=True)
+class _Study:
+    """A claimed study while it is being worked on."""
+
+    claim: jobs.Claim
+    marks: dict[str, tuple[InstanceState, str, str]] = field(default_factory=dict)
+    films: list[Prepared] = field(default_factory=list)
+
+
+class InferHandler:
+    """Handles ``infer`` claims.
+
+    Parameters
+    ----------
+    database, payload
+        Where studies and their bytes are.
+    classifiers : sequence of Classifier
+        Loaded models; at least one.
+    decoders : Decoders
+        The decode pool.
+    settings : Settings
+        Batch size, preview size, report configuration.
+    metrics : Metrics
+        Where durations and scores go.
+    """
+
+    kind = JobKind.INFER
+
+    def __init__(
+        self,
+        database: Database,
+        payload: PayloadStore,
+        classifiers: Sequence[Classifier],
+        decoders: Decoders,
+        settings: Settings,
+        metrics: m.Metrics,
+    ) -> None:
+        self.batch_size = settings.inference.batch_size
+        self._database = database
+        self._payload = payload
+        self._classifiers = classifiers
+        self._decoders = decoders
+        self._plan = Plan.of(classifiers, settings.report.preview_size)
+        self._config_digest = settings.digest()
+        self._metrics = metrics
+        self._log: Any = logger()
+
+    def blocked_lanes(self) -> Sequence[str]:
+        """Inference has one lane and it is never blocked."""
+        return ()
+
+    def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
+        """Decode, judge and analyse; one step for each study."""
+        studies = [self._read(claim) for claim in claims]
+        films = [film for study in studies for film in study.films]
+        analysed = analyse(self._classifiers, films, self._model_ran) if films else ()
+        by_uid = dict(zip((film.film.sop_uid for film in films), analysed, strict=True))
+        for study in studies:
+            mine = [self._with_preview(film, by_uid[film.film.sop_uid]) for film in study.films]
+            if mine:
+                yield self._analysed(study, conclude(study.claim.study_uid, mine, config_digest=self._config_digest))
+            else:
+                yield self._refused(study)
+
+    def _read(self, claim: jobs.Claim) -> _Study:
+        with self._database.read() as connection:
+            instances = results.instances_of(connection, claim.study_uid)
+        by_path: Mapping[Path, str] = {self._payload.path(row.sha256): row.sop_uid for row in instances}
+        study = _Study(claim)
+        for path, outcome in self._decoders.prepare(list(by_path), self._plan).items():
+            sop_uid = by_path[path]
+            match outcome:
+                case Prepared():
+                    study.films.append(outcome)
+                    study.marks[sop_uid] = (InstanceState.ADMITTED, "", "; ".join(outcome.notes))
+                    for stage, seconds in outcome.seconds.items():
+                        self._metrics.observe(m.STAGE, seconds, stage=stage)
+                case Refused():
+                    study.marks[sop_uid] = (InstanceState.REFUSED, str(outcome.reason), outcome.message)
+                    self._metrics.count(m.REFUSED, reason=str(outcome.reason))
+                    self._log.info("image refused", study=claim.study_uid, instance=sop_uid, reason=str(outcome.reason))
+                case StoreError():
+                    raise outcome
+        return study
+
+    def _with_preview(self, film: Prepared, analysis: FilmAnalysis) -> FilmAnalysis:
+        done, png = cv2.imencode(".png", film.preview, PNG_FAST)
+        if not done:
+            raise StoreError("the preview could not be encoded")
+        return analysis.model_copy(update={"preview": self._payload.put(png.tobytes())})
+
+    def _analysed(self, study: _Study, analysis: StudyAnalysis) -> Step:
+        claim = study.claim
+
+        def effect(connection: Connection, now: float) -> None:
+            results.mark_instances(connection, now, study.marks)
+            inference_id = results.record_inference(connection, now, analysis)
+            if inference_id is not None:
+                jobs.enqueue(
+                    connection,
+                    now,
+                    JobKind.BUILD,
+                    dedupe=f"build:{inference_id}",
+                    study_uid=claim.study_uid,
+                    priority=claim.priority,
+                    payload={"inference_id": inference_id},
+                )
+            jobs.finish(connection, now, claim)
+
+        self._count_scores(analysis)
+        self._log.info("study analysed", study=claim.study_uid, films=len(analysis.films), refused=len(study.marks) - len(study.films))
+        return Step(claim, effect)
+
+    def _refused(self, study: _Study) -> Step:
+        claim = study.claim
+        reasons = sorted({reason for _, reason, _ in study.marks.values()})
+        reason = Reason(reasons[0]) if len(reasons) == 1 else Reason.UNREADABLE if not reasons else Reason(reasons[0])
+        detail = f"none of {len(study.marks)} image(s) can be analysed: {', '.join(reasons)}"
+
+        def effect(connection: Connection, now: float) -> None:
+            results.mark_instances(connection, now, study.marks)
+            results.refuse_study(connection, now, claim.study_uid, reason, detail)
+            jobs.finish(connection, now, claim)
+
+        self._log.info("study refused", study=claim.study_uid, reasons=reasons)
+        return Step(claim, effect)
+
+    def _model_ran(self, model: ModelRef, films: int, seconds: float) -> None:
+        self._metrics.observe(m.BATCH, films, model=model.id)
+        self._metrics.observe(m.MODEL_DURATION, seconds, model=model.id)
+        self._metrics.observe(m.STAGE, seconds, stage="infer")
+
+    def _count_scores(self, analysis: StudyAnalysis) -> None:
+        for _, answer, finding in analysis.findings():
+            labels = {"model": answer.model.id, "finding": finding.class_id}
+            self._metrics.observe(m.SCORE, finding.probability, **labels)
+            if finding.answer is Answer.PRESENT:
+                self._metrics.count(m.POSITIVE, **labels)

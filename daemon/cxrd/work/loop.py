@@ -1,0 +1,138 @@
+"""Claim, handle, close: the one loop that every queue worker runs.
+
+A handler turns claims into steps. A step is what must happen in *one* transaction to move a study on; the
+loop opens that transaction, applies the step and closes the claim under its fence, so a worker that lost
+its lease writes nothing (engine rule 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from random import random
+from threading import Event
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from cxrd.errors import CxrdError, StoreError
+from cxrd.settings import Work
+from cxrd.store import jobs
+from cxrd.store.database import Database
+from cxrd.watch.logs import logger
+from cxrd.work.retry import backoff
+
+Effect = Callable[[Connection, float], None]
+"""What a step writes, given the open transaction and the database's time (epoch seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The end of one claim: its effect, which also closes the claim (finish, retry or bury)."""
+
+    claim: jobs.Claim
+    effect: Effect
+
+
+class Handler(Protocol):
+    """Turns claims into steps, slow work (GPU, network) between transactions, never inside one."""
+
+    kind: jobs.JobKind
+    batch_size: int
+
+    def __call__(self, claims: Sequence[jobs.Claim]) -> Iterable[Step]:
+        """Yield one step for each claim."""
+        ...
+
+    def blocked_lanes(self) -> Sequence[str]:
+        """Lanes that must not be claimed now."""
+        ...
+
+
+class Loop:
+    """One worker of one kind of job.
+
+    Parameters
+    ----------
+    database : Database
+        The queue.
+    handler : Handler
+        What is done with a claim.
+    owner : str
+        Worker id that leases are written under.
+    settings : Work
+        Lease, poll and limits.
+    stop : Event
+        Set to stop claiming; what is claimed is finished first.
+    """
+
+    def __init__(self, database: Database, handler: Handler, owner: str, settings: Work, stop: Event) -> None:
+        self._database = database
+        self._handler = handler
+        self._owner = owner
+        self._settings = settings
+        self._stop = stop
+        self._log: Any = logger()
+
+    def run(self) -> None:
+        """Work until told to stop; a store that does not answer is waited for, for ever."""
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                idle = not self.once()
+                failures = 0
+            except StoreError as error:
+                failures += 1
+                pause = backoff(failures, base_s=self._settings.poll_s, cap_s=15.0, jitter=random())  # noqa: S311 - jitter is no secret
+                self._log.warning("store does not answer", error=str(error), again_in_s=round(pause, 1))
+                self._stop.wait(pause)
+                continue
+            if idle:
+                self._stop.wait(self._settings.poll_s * (0.5 + random()))  # noqa: S311 - jitter keeps workers apart
+
+    def once(self) -> bool:
+        """Claim what is due and handle it; False when nothing was."""
+        with self._database.write() as connection:
+            claims = jobs.claim(
+                connection,
+                self._database.now(connection),
+                self._handler.kind,
+                owner=self._owner,
+                limit=self._handler.batch_size,
+                lease_s=self._settings.lease_s,
+                excluded_lanes=tuple(self._handler.blocked_lanes()),
+            )
+        if not claims:
+            return False
+        open_claims = {claim.id: claim for claim in claims}
+        try:
+            for step in self._handler(claims):
+                self._apply(step.claim, step.effect)
+                del open_claims[step.claim.id]
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the worker's last door: log, decide by the error, go on
+            self._log.exception("job failed", kind=str(self._handler.kind), jobs=sorted(open_claims))
+            for claim in open_claims.values():
+                self._apply(claim, self._failure(claim, error))
+        return True
+
+    def _apply(self, claim: jobs.Claim, effect: Effect) -> None:
+        try:
+            with self._database.write() as connection:
+                effect(connection, self._database.now(connection))
+        except jobs.Fenced:
+            self._log.warning("lease was lost; its result is discarded", job=claim.id, study=claim.study_uid)
+
+    def _failure(self, claim: jobs.Claim, error: Exception) -> Effect:
+        permanent = isinstance(error, CxrdError) and not error.retryable
+        message = str(error) if isinstance(error, CxrdError) else f"{type(error).__name__}: {error}"
+
+        def effect(connection: Connection, now: float) -> None:
+            if permanent or claim.attempts >= self._settings.max_attempts:
+                jobs.bury(connection, now, claim, error=message)
+            else:
+                delay = backoff(claim.attempts, base_s=1.0, cap_s=60.0, jitter=random())  # noqa: S311 - jitter
+                jobs.retry(connection, now, claim, delay_s=delay, error=message)
+
+        return effect

@@ -1,0 +1,110 @@
+"""One configuration, every fault at once."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from cxrd import settings
+from cxrd.errors import ConfigError
+
+COMPLETE = """
+[dicom]
+ae_title = "CXRD"
+port = 11112
+[[dicom.sources]]
+name = "pacs"
+ae_title = "PACS"
+hosts = ["127.0.0.1"]
+quiet_period_s = 2
+[[destinations]]
+name = "pacs"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = 11113
+send = ["sr", "sc"]
+[database]
+url = "sqlite:///var/cxrd.db"
+[storage]
+dir = "var/payload"
+"""
+
+
+def read(tmp_path: Path, text: str) -> settings.Settings:
+    """Load a configuration text."""
+    path = tmp_path / "cxrd.toml"
+    path.write_text(text)
+    return settings.load(path)
+
+
+def test_the_documented_minimum_is_a_complete_configuration(tmp_path: Path) -> None:
+    """The configuration of the README loads, and what it does not say has defaults."""
+    loaded = read(tmp_path, COMPLETE)
+    assert ("pacs", 2.0) == (loaded.dicom.sources[0].name, loaded.dicom.sources[0].quiet_period_s)
+    assert ("sr", "sc") == loaded.destinations[0].send
+    assert 8080 == loaded.web.port
+
+
+def test_the_commented_file_equals_the_defaults(root: Path) -> None:
+    """config/cxrd.toml says exactly what cxrd does without it."""
+    assert settings.Settings() == settings.load(root / "config" / "cxrd.toml")
+
+
+def test_the_commented_file_names_every_key(root: Path) -> None:
+    """No key is undocumented."""
+    text = (root / "config" / "cxrd.toml").read_text(encoding="utf-8")
+    named = set(re.findall(r"^#?\s*([a-z_]+) = ", text, re.MULTILINE))
+    assert set() == keys(settings.Settings) - named
+
+
+def keys(model: type[BaseModel]) -> set[str]:
+    """Names of all scalar keys of a settings tree."""
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        sections = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
+        found |= set().union(*(keys(s) for s in sections)) if sections else {name}
+    return found
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    """An operator repairs a configuration in one go."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, '[dicom]\nport = 99999\nprot = 1\n[[destinations]]\nname = "p"\nae_title = "SEVENTEEN LETTERS!"\n')
+    message = str(caught.value)
+    assert "5 fault(s)" in message
+    for key in ("dicom.port", "dicom.prot", "destinations.0.ae_title", "destinations.0.host", "destinations.0.port"):
+        assert key in message
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CXRD_<SECTION>__<KEY> changes one key and leaves its neighbours."""
+    monkeypatch.setenv("CXRD_DICOM__PORT", "104")
+    loaded = read(tmp_path, COMPLETE)
+    assert (104, "CXRD", "pacs") == (loaded.dicom.port, loaded.dicom.ae_title, loaded.dicom.sources[0].name)
+
+
+def test_settings_cross_a_process_border(tmp_path: Path) -> None:
+    """Children get the supervisor's value."""
+    loaded = read(tmp_path, COMPLETE)
+    assert loaded == pickle.loads(pickle.dumps(loaded))  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize(
+    ("title", "address", "expected"),
+    [("PACS", "127.0.0.1", "pacs"), ("PACS", "10.0.0.1", None), ("OTHER", "127.0.0.1", None), ("PACS ", "127.0.0.1", "pacs")],
+)
+def test_a_source_is_an_ae_title_at_an_address(tmp_path: Path, title: str, address: str, expected: str | None) -> None:
+    """Both must fit."""
+    source = read(tmp_path, COMPLETE).dicom.source_for(title, address)
+    assert expected == (source.name if source else None)
+
+
+def test_a_missing_file_is_an_error_and_not_the_defaults(tmp_path: Path) -> None:
+    """A typing error in --config must not start a node with no allowlist."""
+    with pytest.raises(ConfigError, match="does not exist"):
+        settings.load(tmp_path / "nowhere.toml")

@@ -1,0 +1,179 @@
+"""A whole node in a temporary folder: real processes, real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.error import URLError
+from urllib.request import urlopen
+
+T = TypeVar("T")
+
+CONFIG = """
+[dicom]
+ae_title = "CXRD"
+bind = "127.0.0.1"
+port = {dicom}
+[[dicom.sources]]
+name = "pacs"
+ae_title = "PACS"
+hosts = ["127.0.0.1"]
+quiet_period_s = {quiet}
+[[destinations]]
+name = "pacs"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = {pacs}
+send = ["sr", "sc"]
+timeout_s = 5
+[database]
+url = "{database}"
+[storage]
+dir = "{folder}/payload"
+min_free_mb = 16
+[models]
+dir = "{models}"
+[inference]
+decode_processes = 1
+[delivery]
+backoff_base_s = 0.2
+backoff_cap_s = 1
+[work]
+max_crashes = {crashes}
+[schedule]
+reap_s = 0.5
+echo_s = 1
+[web]
+port = {web}
+"""
+
+
+def free_port() -> int:
+    """A port that nobody held a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(ask: Callable[[], T], *, seconds: float, what: str) -> T:
+    """Ask until the answer is true; fail with a sentence when it never is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = ask()
+        if answer:
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+class Node:
+    """``cxrd serve`` as an operator runs it.
+
+    Parameters
+    ----------
+    folder : Path
+        Configuration, payload, log and (unless a URL is given) the database.
+    pacs_port : int
+        Where results go.
+    models : Path
+        Packages to load.
+    database : str
+        SQLAlchemy URL; empty takes SQLite in ``folder``.
+    """
+
+    def __init__(
+        self, folder: Path, *, pacs_port: int, models: Path, database: str = "", quiet: float = 0.3, crashes: int = 50
+    ) -> None:
+        self.port, self.web = free_port(), free_port()
+        self.config = folder / "cxrd.toml"
+        self.log = folder / "cxrd.log"
+        self.config.write_text(
+            CONFIG.format(
+                dicom=self.port,
+                web=self.web,
+                pacs=pacs_port,
+                quiet=quiet,
+                crashes=crashes,
+                database=database or f"sqlite:///{folder}/cxrd.db",
+                folder=folder,
+                models=models,
+            )
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the supervisor."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the supervisor and wait until every role has reported."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cxrd", "serve", "--config", str(self.config)], stdout=log, stderr=log
+            )
+        until(self._ready, seconds=90, what=f"readyz is 200\n{self.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        """Drain and end."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(timeout=60)
+
+    def kill(self) -> None:
+        """End the supervisor as a power cut would."""
+        os.kill(self.pid, signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(timeout=10)
+
+    def children(self) -> dict[str, int]:
+        """Process id of each role that runs now."""
+        found = {}
+        for line in self.log.read_text().splitlines():
+            if '"started"' in line:
+                event = json.loads(line)
+                found[event["started"]] = event["pid"]
+        return {role: pid for role, pid in found.items() if Path(f"/proc/{pid}").exists()}
+
+    def kill_role(self, role: str) -> None:
+        """End one child as a segmentation fault would."""
+        os.kill(self.children()[role], signal.SIGKILL)
+
+    def get(self, path: str) -> str:
+        """Body of a page."""
+        with urlopen(f"http://127.0.0.1:{self.web}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a ``cxrd`` command on this node's configuration."""
+        command = [sys.executable, "-m", "cxrd", *words, "--config", str(self.config)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    def studies(self) -> list[dict[str, Any]]:
+        """Rows of ``cxrd studies ls --json``."""
+        answer = self.cli("studies", "ls", "--json", "--limit", "1000")
+        return [json.loads(line) for line in answer.stdout.splitlines()]
+
+    def _ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"cxrd serve ended:\n{self.log.read_text()[-3000:]}"
+        try:
+            return bool(self.get("/readyz"))
+        except (URLError, OSError):
+            return False
