@@ -1,0 +1,149 @@
+"""An object arrives: the rows that must be committed before the sender may forget it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, insert, select, update
+
+from cxrd.errors import Reason
+from cxrd.store import audit, jobs, schema
+from cxrd.store.audit import What
+from cxrd.store.schema import InstanceState, StudyState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What the listener knows of an object without decoding its pixels.
+
+    Attributes
+    ----------
+    sha256 : str
+        Hash (hex) of the bytes, which the payload store holds already.
+    size : int
+        Bytes.
+    quiet_period_s : float
+        Seconds without a new image before the study is analysed.
+    stat : bool
+        The order is urgent; it stays so for the whole study.
+    """
+
+    sop_uid: str
+    sop_class: str
+    study_uid: str
+    series_uid: str
+    transfer_syntax: str
+    sha256: str
+    size: int
+    source: str
+    calling_ae: str
+    accession: str = ""
+    patient_id: str = ""
+    study_date: str = ""
+    stat: bool = False
+    quiet_period_s: float = 0.0
+
+
+class Received(StrEnum):
+    """What became of an arrival."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
+    """Write an object down: instance, study, the debounced ``infer`` job, the audit row.
+
+    Returns
+    -------
+    Received
+        STORED; DUPLICATE when the same bytes are here already (nothing changes); CONFLICT when the SOP
+        Instance UID is here with other bytes (kept aside, nothing is overwritten).
+    """
+    _hold_study(connection, now, arrival)
+    known = connection.execute(
+        select(schema.instance.c.sha256).where(schema.instance.c.sop_uid == arrival.sop_uid)
+    ).scalar()
+    if known == arrival.sha256:
+        return Received.DUPLICATE
+    if known is not None:
+        detail = "an object with this SOP Instance UID and other bytes is here already; both are kept, the first is used"
+        quarantine(
+            connection,
+            now,
+            sop_uid=arrival.sop_uid,
+            study_uid=arrival.study_uid,
+            sha256=arrival.sha256,
+            size=arrival.size,
+            source=arrival.source,
+            reason=Reason.UID_CONFLICT,
+            detail=detail,
+        )
+        return Received.CONFLICT
+    connection.execute(insert(schema.instance).values(**_instance(now, arrival)))
+    study = schema.study
+    changed = {"last_at": now, "state": StudyState.RECEIVED, "reason": ""}
+    if arrival.stat:
+        changed["stat"] = True
+    connection.execute(update(study).where(study.c.uid == arrival.study_uid).values(**changed))
+    urgent = connection.execute(select(study.c.stat).where(study.c.uid == arrival.study_uid)).scalar_one()
+    jobs.debounce(
+        connection,
+        now,
+        study_uid=arrival.study_uid,
+        priority=jobs.STAT_PRIORITY if urgent else jobs.ROUTINE_PRIORITY,
+        due=now + arrival.quiet_period_s,
+    )
+    detail = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
+    audit.record(connection, now, What.INSTANCE_STORED, arrival.sop_uid, detail)
+    return Received.STORED
+
+
+def _hold_study(connection: Connection, now: float, arrival: Arrival) -> None:
+    """Make the study's row, or lock it: two listeners with one study take turns from here on."""
+    row = {
+        "uid": arrival.study_uid,
+        "first_at": now,
+        "last_at": now,
+        "stat": arrival.stat,
+        "state": StudyState.RECEIVED,
+        "accession": arrival.accession,
+        "patient_id": arrival.patient_id,
+        "study_date": arrival.study_date,
+        "source": arrival.source,
+        "reason": "",
+    }
+    connection.execute(
+        jobs.dialect_insert(connection, schema.study).values(**row).on_conflict_do_nothing(index_elements=["uid"])
+    )
+    connection.execute(select(schema.study.c.uid).where(schema.study.c.uid == arrival.study_uid).with_for_update())
+
+
+def _instance(now: float, arrival: Arrival) -> dict[str, object]:
+    kept = {c.name for c in schema.instance.columns}
+    row = {name: value for name, value in asdict(arrival).items() if name in kept}
+    return row | {"rev": 1, "received_at": now, "state": InstanceState.RECEIVED, "reason": "", "detail": ""}
+
+
+def quarantine(  # noqa: PLR0913 - each is a column
+    connection: Connection,
+    now: float,
+    *,
+    sop_uid: str,
+    study_uid: str,
+    sha256: str,
+    size: int,
+    source: str,
+    reason: Reason,
+    detail: str,
+) -> None:
+    """Keep an object aside with its reason; the same object again adds no row."""
+    q = schema.quarantine.c
+    same = select(q.id).where(q.sop_uid == sop_uid, q.sha256 == sha256, q.reason == str(reason))
+    if connection.execute(same.limit(1)).first():
+        return
+    row = {"sop_uid": sop_uid, "study_uid": study_uid, "sha256": sha256, "size": size, "source": source}
+    connection.execute(insert(schema.quarantine).values(**row, at=now, reason=str(reason), detail=detail))
+    audit.record(connection, now, What.INSTANCE_QUARANTINED, sop_uid or sha256, {**row, "reason": str(reason)})

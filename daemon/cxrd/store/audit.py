@@ -1,0 +1,92 @@
+"""The audit trail: appended in the transaction it tells of, chained by hash afterwards.
+
+An inline chain would make every commit wait for one row, so ``seal`` chains the rows that have no seal yet;
+it is one of the chores of the ``tick`` role (engine rule 10).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from cxrd.store import schema
+
+ACTOR = "cxrd"
+GENESIS = "0" * 64
+SEAL_ROWS = 5000
+
+
+class What(StrEnum):
+    """Everything that the audit trail can tell."""
+
+    INSTANCE_STORED = "instance_stored"
+    INSTANCE_QUARANTINED = "instance_quarantined"
+    INSTANCE_REFUSED = "instance_refused"
+    STUDY_ANALYSED = "study_analysed"
+    STUDY_REFUSED = "study_refused"
+    OBJECTS_BUILT = "objects_built"
+    OBJECT_DELIVERED = "object_delivered"
+    OBJECT_REJECTED = "object_rejected"
+    STUDY_DELIVERED = "study_delivered"
+    JOB_REAPED = "job_reaped"
+    JOB_DEAD = "job_dead"
+    JOB_REQUEUED = "job_requeued"
+
+
+def record(
+    connection: Connection, now: float, what: What, subject: str, detail: Mapping[str, Any], *, actor: str = ACTOR
+) -> None:
+    """Append a row.
+
+    Parameters
+    ----------
+    what : What
+        What happened.
+    subject : str
+        UID or job id that it happened to.
+    detail : Mapping
+        JSON; UIDs, codes and numbers, nothing about a patient.
+    """
+    row = {"at": now, "actor": actor, "what": str(what), "subject": subject, "detail": dict(detail)}
+    connection.execute(insert(schema.audit).values(**row))
+
+
+def seal(connection: Connection, now: float) -> int:
+    """Chain the rows without a seal to the last seal; how many."""
+    a, s = schema.audit.c, schema.seal.c
+    rows = connection.execute(
+        select(schema.audit).where(a.seal_id.is_(None)).order_by(a.id).limit(SEAL_ROWS)
+    ).all()
+    if not rows:
+        return 0
+    previous = connection.execute(select(s.root_hash).order_by(s.id.desc()).limit(1)).scalar() or GENESIS
+    values = {"prev_hash": previous, "root_hash": _root(previous, rows), "at": now}
+    made = connection.execute(insert(schema.seal).values(**values).returning(s.id)).scalar_one()
+    connection.execute(update(schema.audit).where(a.id.in_([row.id for row in rows])).values(seal_id=made))
+    return len(rows)
+
+
+def verify(connection: Connection) -> list[str]:
+    """Recompute the chain; one sentence for each fault, none when it holds."""
+    a, s = schema.audit.c, schema.seal.c
+    faults, previous = [], GENESIS
+    for sealed in connection.execute(select(schema.seal).order_by(s.id)).all():
+        rows = connection.execute(select(schema.audit).where(a.seal_id == sealed.id).order_by(a.id)).all()
+        if sealed.prev_hash != previous:
+            faults.append(f"seal {sealed.id} does not follow the seal before it")
+        if sealed.root_hash != _root(sealed.prev_hash, rows):
+            faults.append(f"rows under seal {sealed.id} were changed, added or removed")
+        previous = sealed.root_hash
+    return faults
+
+
+def _root(previous: str, rows: Any) -> str:
+    chain = sha256(previous.encode())
+    for row in rows:
+        chain.update(json.dumps([row.id, row.at, row.actor, row.what, row.subject, row.detail], sort_keys=True).encode())
+    return chain.hexdigest()

@@ -1,0 +1,306 @@
+"""The only leased table: one claim, one finish, one reap (engine.md §5).
+
+A claim hands out a fence number; every later word about the job must carry it. A worker whose lease was
+taken over finds no row under its fence, raises :class:`Fenced`, and its whole transaction rolls back: leases
+decide when work is tried again, never whether a result counts.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cxrd.errors import CxrdError
+from cxrd.store import audit, schema
+from cxrd.store.audit import What
+from cxrd.store.schema import JobKind, JobState, StudyState
+
+PAYLOAD_VERSION = 1
+STAT_PRIORITY = 0
+ROUTINE_PRIORITY = 50
+
+_job = schema.job.c
+
+
+class Fenced(CxrdError):
+    """The lease was lost: another worker owns the job now, and nothing of this result may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One job in one worker's hands.
+
+    Attributes
+    ----------
+    fence : int
+        Proof of ownership.
+    rev : int
+        Revision of the study when it was claimed; a higher one at the end opens the job again.
+    attempts : int
+        Claims so far, this one included.
+    crashes : int
+        Workers that died holding it.
+    """
+
+    id: int
+    kind: JobKind
+    study_uid: str
+    lane: str
+    priority: int
+    fence: int
+    rev: int
+    payload: Mapping[str, Any]
+    attempts: int
+    crashes: int
+
+
+def claim(  # noqa: PLR0913 - each is a part of the statement
+    connection: Connection,
+    now: float,
+    kind: JobKind,
+    *,
+    owner: str,
+    limit: int,
+    lease_s: float,
+    excluded_lanes: Sequence[str] = (),
+) -> list[Claim]:
+    """Lease what is due: STAT first, then the longest due.
+
+    A job whose worker died comes alone, so that a poisonous one takes no innocent with it (engine rule 5).
+
+    Returns
+    -------
+    list of Claim
+        At most ``limit``; either clean jobs only or one suspect.
+    """
+    suspects = kind is JobKind.INFER
+    ready = [_job.kind == kind, _job.payload_v <= PAYLOAD_VERSION, _job.state == JobState.READY, _job.due <= now]
+    if excluded_lanes:
+        ready.append(_job.lane.not_in(excluded_lanes))
+    order = (_job.priority, _job.due, _job.id)
+    if suspects:
+        first = connection.execute(select(_job.crashes).where(*ready).order_by(*order).limit(1)).scalar()
+        if first:
+            limit = 1
+            ready.append(_job.crashes > 0)
+        else:
+            ready.append(_job.crashes == 0)
+    picked = select(_job.id).where(*ready).order_by(*order).limit(limit).with_for_update(skip_locked=True).cte("picked")
+    taken = (
+        update(schema.job)
+        .where(_job.id.in_(select(picked.c.id)))
+        .values(
+            state=JobState.LEASED,
+            owner=owner,
+            fence=_job.fence + 1,
+            attempts=_job.attempts + 1,   # counted at the claim, so that a kill counts
+            lease_until=now + lease_s,
+        )
+        .returning(*(_job[name] for name in Claim.__slots__), _job.due)
+    )
+    rows = sorted(connection.execute(taken).all(), key=lambda row: (row.priority, row.due, row.id))
+    return [_claim(row) for row in rows]
+
+
+def _claim(row: Row[Any]) -> Claim:
+    found = {name: getattr(row, name) for name in Claim.__slots__}
+    return Claim(**{**found, "kind": JobKind(row.kind)})
+
+
+def finish(connection: Connection, now: float, held: Claim) -> None:
+    """Close a claim; a study that changed meanwhile is ready again at once.
+
+    Raises
+    ------
+    Fenced
+        The job is no longer ours.
+    """
+    moved = _job.rev > held.rev
+    _mine(
+        connection,
+        held,
+        state=case((moved, JobState.READY.value), else_=JobState.DONE.value),
+        lease_until=None,
+        finished_at=now,
+        crashes=0,
+        err="",
+    )
+
+
+def retry(connection: Connection, now: float, held: Claim, *, delay_s: float, error: str) -> None:
+    """Give a claim back to be tried after ``delay_s`` seconds."""
+    _mine(connection, held, state=JobState.READY, due=now + delay_s, lease_until=None, err=error)
+
+
+def release(connection: Connection, now: float, held: Claim) -> None:
+    """Give a claim back unharmed."""
+    _mine(connection, held, state=JobState.READY, due=now, lease_until=None, attempts=held.attempts - 1)
+
+
+def bury(connection: Connection, now: float, held: Claim, *, error: str) -> None:
+    """Stop trying; an operator may revive it with :func:`requeue`."""
+    _mine(connection, held, state=JobState.DEAD, lease_until=None, finished_at=now, err=error)
+    _mourn(connection, now, held.id, held.kind, held.study_uid, error)
+
+
+def _mine(connection: Connection, held: Claim, **values: Any) -> None:
+    mine = and_(_job.id == held.id, _job.fence == held.fence, _job.state == JobState.LEASED)
+    if connection.execute(update(schema.job).where(mine).values(**values)).rowcount != 1:
+        raise Fenced(f"job {held.id} is in another worker's hands")
+
+
+def _mourn(connection: Connection, now: float, job_id: int, kind: str, study_uid: str, error: str) -> None:
+    connection.execute(
+        update(schema.study).where(schema.study.c.uid == study_uid).values(state=StudyState.FAILED, reason=error)
+    )
+    audit.record(connection, now, What.JOB_DEAD, study_uid, {"job": job_id, "kind": str(kind), "error": error})
+
+
+def renew(connection: Connection, now: float, owner: str, lease_s: float) -> int:
+    """Push the end of every lease of a worker, and note its heartbeat; how many leases."""
+    connection.execute(update(schema.worker).where(schema.worker.c.id == owner).values(beat_at=now))
+    mine = and_(_job.owner == owner, _job.state == JobState.LEASED)
+    return connection.execute(update(schema.job).where(mine).values(lease_until=now + lease_s)).rowcount
+
+
+def reap(connection: Connection, now: float, *, max_crashes: int, dead_owners: Collection[str] = ()) -> list[int]:
+    """Take jobs from workers that are gone; a job that outlived ``max_crashes`` workers is dead.
+
+    Parameters
+    ----------
+    dead_owners : collection of str
+        Workers known to be dead, whatever their leases say.
+
+    Returns
+    -------
+    list of int
+        Ids of the jobs that were taken back or buried.
+    """
+    gone = and_(_job.state == JobState.LEASED, or_(_job.lease_until < now, _job.owner.in_(dead_owners)))
+    rows = connection.execute(select(schema.job).where(gone).with_for_update(skip_locked=True)).all()
+    for row in rows:
+        poison = row.crashes + 1 >= max_crashes
+        error = f"its worker died {row.crashes + 1} times" if poison else row.err
+        state = JobState.DEAD if poison else JobState.READY
+        values = {"state": state, "crashes": row.crashes + 1, "lease_until": None, "fence": row.fence + 1, "err": error}
+        connection.execute(update(schema.job).where(_job.id == row.id).values(**values))
+        audit.record(
+            connection, now, What.JOB_REAPED, row.study_uid, {"job": row.id, "kind": row.kind, "owner": row.owner}
+        )
+        if poison:
+            _mourn(connection, now, row.id, row.kind, row.study_uid, error)
+    if dead_owners:
+        connection.execute(delete(schema.worker).where(schema.worker.c.id.in_(dead_owners)))
+    return [row.id for row in rows]
+
+
+def void_leases(connection: Connection, now: float) -> int:
+    """Give back every lease, unharmed: the embedded node's workers all died with their supervisor; how many."""
+    connection.execute(delete(schema.worker))
+    values = {"state": JobState.READY, "lease_until": None, "fence": _job.fence + 1, "due": now}
+    return connection.execute(update(schema.job).where(_job.state == JobState.LEASED).values(**values)).rowcount
+
+
+def enqueue(  # noqa: PLR0913 - each is a column
+    connection: Connection,
+    now: float,
+    kind: JobKind,
+    *,
+    dedupe: str,
+    study_uid: str,
+    priority: int,
+    payload: Mapping[str, Any],
+    lane: str = "",
+    due: float | None = None,
+) -> bool:
+    """Add a job; False when one of the same ``dedupe`` key exists, whatever became of it."""
+    row = _row(now, kind, dedupe, study_uid, priority, now if due is None else due)
+    row |= {"payload": dict(payload), "lane": lane}
+    added = connection.execute(dialect_insert(connection, schema.job).values(**row).on_conflict_do_nothing(index_elements=["dedupe"]))
+    return added.rowcount == 1
+
+
+def debounce(connection: Connection, now: float, *, study_uid: str, priority: int, due: float) -> None:
+    """Note that a study changed: its ``infer`` job moves to ``due`` and to the next revision.
+
+    A job that is leased stays leased; ``finish`` sees the higher revision and opens it again.
+    """
+    row = _row(now, JobKind.INFER, f"infer:{study_uid}", study_uid, priority, due)
+    leased = schema.job.c.state == JobState.LEASED
+    statement = dialect_insert(connection, schema.job).values(**row)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["dedupe"],
+            set_={
+                "rev": _job.rev + 1,
+                "due": bindparam("due_again", due),
+                "priority": case((_job.priority < priority, _job.priority), else_=priority),
+                "state": case((leased, _job.state), else_=JobState.READY.value),
+                "attempts": case((leased, _job.attempts), else_=0),
+                "crashes": case((leased, _job.crashes), else_=0),
+            },
+        )
+    )
+
+
+def requeue(connection: Connection, now: float, *, study_uid: str, actor: str) -> int:
+    """Revive a study's dead jobs, or analyse it anew when it has none; how many jobs are ready again."""
+    mine = _job.study_uid == study_uid
+    ready = {"state": JobState.READY, "due": now, "attempts": 0, "crashes": 0, "err": ""}
+    revived = connection.execute(update(schema.job).where(mine, _job.state == JobState.DEAD).values(**ready)).rowcount
+    if not revived:
+        again = and_(mine, _job.kind == JobKind.INFER, _job.state != JobState.LEASED)
+        revived = connection.execute(update(schema.job).where(again).values(**ready, rev=_job.rev + 1)).rowcount
+    if revived:
+        fresh = {"state": StudyState.RECEIVED, "reason": ""}
+        connection.execute(update(schema.study).where(schema.study.c.uid == study_uid).values(**fresh))
+        audit.record(connection, now, What.JOB_REQUEUED, study_uid, {"jobs": revived}, actor=actor)
+    return revived
+
+
+def register_worker(connection: Connection, now: float, worker_id: str, *, role: str, version: str) -> None:
+    """Make a worker known before its first claim."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    row = {
+        "id": worker_id,
+        "host": socket.gethostname(),
+        "boot_id": boot.read_text().strip() if boot.exists() else "",
+        "pid": os.getpid(),
+        "role": role,
+        "version": version,
+        "beat_at": now,
+    }
+    connection.execute(insert(schema.worker).values(**row))
+
+
+def dialect_insert(connection: Connection, table: Any) -> Any:
+    """INSERT with ON CONFLICT, which both databases speak and SQLAlchemy keeps in their dialects."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def _row(now: float, kind: JobKind, dedupe: str, study_uid: str, priority: int, due: float) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "dedupe": dedupe,
+        "study_uid": study_uid,
+        "lane": "",
+        "priority": priority,
+        "state": JobState.READY,
+        "due": due,
+        "rev": 1,
+        "attempts": 0,
+        "crashes": 0,
+        "fence": 0,
+        "owner": "",
+        "payload": {},
+        "payload_v": PAYLOAD_VERSION,
+        "err": "",
+        "created_at": now,
+    }

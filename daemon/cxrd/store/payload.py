@@ -1,0 +1,115 @@
+"""Payload bytes in a content-addressed directory: written once, never changed.
+
+A file's name is the sha256 of its bytes, so writing the same content twice is one file and a reader can tell
+altered bytes. A write is temporary file → fsync → rename → fsync of the directory; only then may a row name it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from hashlib import sha256
+from pathlib import Path
+from uuid import uuid4
+
+from cxrd.errors import StoreError
+
+STALE_S = 3600.0
+
+
+class PayloadStore:
+    """A directory of ``aa/bb/<sha256>`` files.
+
+    Parameters
+    ----------
+    root : Path
+        Made when absent.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._incoming = self.root / "incoming"
+        try:
+            self._incoming.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"the payload folder {root} cannot be made: {error.strerror}", hint="check its owner") from error
+
+    def put(self, data: bytes) -> str:
+        """Make bytes durable.
+
+        Returns
+        -------
+        str
+            sha256 (hex), the name to ask for them by.
+
+        Raises
+        ------
+        StoreError
+            Disk full, read-only or failing; nothing is left behind.
+        """
+        digest = sha256(data).hexdigest()
+        target = self.path(digest)
+        if target.exists():
+            return digest
+        temporary = self._incoming / uuid4().hex
+        try:
+            made = _make_folders(target.parent, self.root)
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(target)
+            for folder in (target.parent, *made):
+                _sync_folder(folder)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(f"payload cannot be written: {error.strerror}", hint="free or repair the payload disk") from error
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """Bytes by their sha256 (hex).
+
+        Raises
+        ------
+        StoreError
+            The file is missing or its bytes have changed.
+        """
+        try:
+            data = self.path(digest).read_bytes()
+        except OSError as error:
+            raise StoreError(f"payload {digest[:12]} is missing: {error.strerror}", hint="restore it or send again") from error
+        if sha256(data).hexdigest() != digest:
+            raise StoreError(f"payload {digest[:12]} has been altered on disk", hint="restore it or send again")
+        return data
+
+    def path(self, digest: str) -> Path:
+        """Where the bytes lie."""
+        return self.root / digest[:2] / digest[2:4] / digest
+
+    def free_bytes(self) -> int:
+        """Free bytes on the volume, for an unprivileged writer."""
+        return shutil.disk_usage(self.root).free
+
+    def sweep(self, *, older_than_s: float = STALE_S) -> int:
+        """Remove temporary files that a dead writer left; how many."""
+        limit = time.time() - older_than_s
+        stale = [path for path in self._incoming.iterdir() if path.stat().st_mtime < limit]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+
+def _make_folders(folder: Path, root: Path) -> list[Path]:
+    """Make the fan-out folders; the parents whose new entries must be synced."""
+    missing = [p for p in (folder, *folder.parents) if p.is_relative_to(root) and not p.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path.parent for path in missing]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,256 @@
+"""From an analysis to objects at every destination: the rows of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, exists, func, insert, select, update
+
+from cxrd.errors import Reason
+from cxrd.findings import ArtefactKind, StudyAnalysis, jsonable
+from cxrd.store import audit, jobs, schema
+from cxrd.store.audit import What
+from cxrd.store.schema import InstanceState, JobKind, StudyState
+
+Mark = tuple[InstanceState, str, str]
+"""State, coded reason and detail of one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """An image of a study and where its bytes are."""
+
+    sop_uid: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A committed analysis and its time (epoch seconds)."""
+
+    analysis: StudyAnalysis
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArtefact:
+    """A finished object whose bytes the payload store holds."""
+
+    kind: ArtefactKind
+    sop_class: str
+    sop_uid: str
+    sha256: str
+    size: int
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """An object that a destination has not taken; ``first_sent_at`` tells whether it was ever tried."""
+
+    sop_uid: str
+    sop_class: str
+    sha256: str
+    first_sent_at: float | None
+
+
+def instances_of(connection: Connection, study_uid: str) -> list[InstanceRow]:
+    """Images of a study, in the order of arrival."""
+    i = schema.instance.c
+    rows = connection.execute(
+        select(i.sop_uid, i.sha256).where(i.study_uid == study_uid).order_by(i.received_at, i.sop_uid)
+    )
+    return [InstanceRow(*row) for row in rows]
+
+
+def mark_instances(connection: Connection, now: float, marks: Mapping[str, Mark]) -> None:
+    """Note what became of each image; a refusal is audited once."""
+    i = schema.instance.c
+    for sop_uid, (state, reason, detail) in marks.items():
+        changed = connection.execute(
+            update(schema.instance)
+            .where(i.sop_uid == sop_uid, (i.state != state) | (i.reason != reason))
+            .values(state=state, reason=reason, detail=detail)
+        ).rowcount
+        if changed and state is InstanceState.REFUSED:
+            audit.record(connection, now, What.INSTANCE_REFUSED, sop_uid, {"reason": reason, "detail": detail})
+
+
+def record_inference(connection: Connection, now: float, analysis: StudyAnalysis) -> int | None:
+    """Commit an analysis.
+
+    Returns
+    -------
+    int or None
+        Its id; None when the same films, models and configuration are answered already.
+    """
+    row = {
+        "study_uid": analysis.study_uid,
+        "input_digest": analysis.input_digest,
+        "model_digest": analysis.model_digest,
+        "config_digest": analysis.config_digest,
+        "output": jsonable(analysis),
+        "at": now,
+    }
+    made = connection.execute(
+        jobs.dialect_insert(connection, schema.inference)
+        .values(**row)
+        .on_conflict_do_nothing(index_elements=["study_uid", "input_digest", "model_digest", "config_digest"])
+        .returning(schema.inference.c.id)
+    ).scalar()
+    if made is None:
+        settle(connection, now, analysis.study_uid)
+        return None
+    _study(connection, analysis.study_uid, StudyState.ANALYSED)
+    detail = {name: row[name] for name in ("input_digest", "model_digest", "config_digest")}
+    audit.record(connection, now, What.STUDY_ANALYSED, analysis.study_uid, {**detail, "films": len(analysis.films)})
+    return int(made)
+
+
+def refuse_study(connection: Connection, now: float, study_uid: str, reason: Reason, detail: str) -> None:
+    """No image of the study can be analysed; earlier results, if any, stand."""
+    if _newest(connection, study_uid) is not None:
+        settle(connection, now, study_uid)
+        return
+    _study(connection, study_uid, StudyState.REFUSED, f"{reason}: {detail}")
+    audit.record(connection, now, What.STUDY_REFUSED, study_uid, {"reason": str(reason), "detail": detail})
+
+
+def inference(connection: Connection, inference_id: int) -> Recorded:
+    """An analysis by its id."""
+    i = schema.inference.c
+    row = connection.execute(select(i.output, i.at).where(i.id == inference_id)).one()
+    return Recorded(StudyAnalysis.model_validate(row.output), row.at)
+
+
+def previous_artefact(
+    connection: Connection, study_uid: str, kind: ArtefactKind, *, before: int
+) -> tuple[str, str] | None:
+    """SOP Instance and Class UID of the newest object of an earlier analysis, which a new one supersedes."""
+    a = schema.artefact.c
+    row = connection.execute(
+        select(a.sop_uid, a.sop_class)
+        .where(a.study_uid == study_uid, a.kind == kind, a.inference_id < before)
+        .order_by(a.inference_id.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else (row.sop_uid, row.sop_class)
+
+
+def record_artefacts(  # noqa: PLR0913 - each is a part of the step
+    connection: Connection,
+    now: float,
+    inference_id: int,
+    artefacts: Sequence[NewArtefact],
+    sends: Mapping[str, Sequence[ArtefactKind]],
+    *,
+    priority: int,
+) -> None:
+    """Commit finished objects, and one job for each destination that gets any.
+
+    Parameters
+    ----------
+    sends : Mapping
+        Destination name to the kinds it gets.
+    """
+    i = schema.inference.c
+    study_uid = connection.execute(select(i.study_uid).where(i.id == inference_id)).scalar_one()
+    for made in artefacts:
+        row = {name: getattr(made, name) for name in NewArtefact.__slots__}
+        fixed = {"study_uid": study_uid, "inference_id": inference_id, "built_at": now}
+        connection.execute(insert(schema.artefact).values(**row, **fixed))
+    for dest, kinds in sends.items():
+        theirs = [made for made in artefacts if made.kind in kinds]
+        for made in theirs:
+            connection.execute(insert(schema.delivery).values(artefact_uid=made.sop_uid, dest=dest, error=""))
+        if theirs:
+            jobs.enqueue(
+                connection,
+                now,
+                JobKind.DELIVER,
+                dedupe=f"deliver:{inference_id}:{dest}",
+                study_uid=study_uid,
+                priority=priority,
+                payload={"inference_id": inference_id, "dest": dest},
+                lane=dest,
+            )
+    _study(connection, study_uid, StudyState.REPORTED)
+    audit.record(connection, now, What.OBJECTS_BUILT, study_uid, {"objects": [a.sop_uid for a in artefacts]})
+
+
+def undelivered(connection: Connection, inference_id: int, dest: str) -> list[Undelivered]:
+    """Objects of an analysis that a destination has not taken, the referenced ones (SC) before the SR."""
+    a, d = schema.artefact.c, schema.delivery.c
+    rows = connection.execute(
+        select(a.sop_uid, a.sop_class, a.sha256, d.first_sent_at)
+        .join(schema.delivery, d.artefact_uid == a.sop_uid)
+        .where(a.inference_id == inference_id, d.dest == dest, d.stored_at.is_(None))
+        .order_by(a.kind, a.sop_uid)
+    )
+    return [Undelivered(*row) for row in rows]
+
+
+def mark_attempt(connection: Connection, now: float, artefact_uid: str, dest: str) -> None:
+    """Note, before sending, that the object may reach the destination from now on."""
+    d = schema.delivery.c
+    first = (d.artefact_uid == artefact_uid) & (d.dest == dest) & d.first_sent_at.is_(None)
+    connection.execute(update(schema.delivery).where(first).values(first_sent_at=now))
+
+
+def mark_stored(connection: Connection, now: float, artefact_uid: str, dest: str, status: int) -> None:
+    """Note that the destination took the object (DIMSE status)."""
+    _delivery(connection, artefact_uid, dest, status_code=status, stored_at=now, error="")
+    audit.record(connection, now, What.OBJECT_DELIVERED, artefact_uid, {"dest": dest, "status": status})
+
+
+def mark_failed(connection: Connection, now: float, artefact_uid: str, dest: str, status: int | None, error: str) -> None:
+    """Note that the destination did not take the object, and why; audited when the answer is new."""
+    d = schema.delivery.c
+    before = connection.execute(select(d.error).where(d.artefact_uid == artefact_uid, d.dest == dest)).scalar_one()
+    _delivery(connection, artefact_uid, dest, status_code=status, error=error)
+    if before != error:
+        detail = {"dest": dest, "status": status, "error": error}
+        audit.record(connection, now, What.OBJECT_REJECTED, artefact_uid, detail)
+
+
+def settle(connection: Connection, now: float, study_uid: str) -> bool:
+    """Set a study's state by what its newest analysis has reached; whether every delivery is stored."""
+    newest = _newest(connection, study_uid)
+    if newest is None:
+        return False
+    a, d = schema.artefact.c, schema.delivery.c
+    built = connection.execute(select(exists().where(a.inference_id == newest))).scalar_one()
+    if not built:
+        _study(connection, study_uid, StudyState.ANALYSED)
+        return False
+    open_deliveries = connection.execute(
+        select(func.count())
+        .select_from(schema.delivery.join(schema.artefact, a.sop_uid == d.artefact_uid))
+        .where(a.inference_id == newest, d.stored_at.is_(None))
+    ).scalar_one()
+    if open_deliveries:
+        _study(connection, study_uid, StudyState.REPORTED)
+        return False
+    _study(connection, study_uid, StudyState.DELIVERED)
+    audit.record(connection, now, What.STUDY_DELIVERED, study_uid, {"inference": newest})
+    return True
+
+
+def last_received_at(connection: Connection, study_uid: str) -> float:
+    """When the newest image of a study arrived (epoch seconds)."""
+    return float(connection.execute(select(schema.study.c.last_at).where(schema.study.c.uid == study_uid)).scalar_one())
+
+
+def _newest(connection: Connection, study_uid: str) -> int | None:
+    i = schema.inference.c
+    return connection.execute(select(func.max(i.id)).where(i.study_uid == study_uid)).scalar()
+
+
+def _study(connection: Connection, study_uid: str, state: StudyState, reason: str = "") -> None:
+    connection.execute(update(schema.study).where(schema.study.c.uid == study_uid).values(state=state, reason=reason))
+
+
+def _delivery(connection: Connection, artefact_uid: str, dest: str, **values: object) -> None:
+    d = schema.delivery.c
+    connection.execute(update(schema.delivery).where(d.artefact_uid == artefact_uid, d.dest == dest).values(**values))

@@ -1,0 +1,224 @@
+"""The tables, and the words their state columns hold (engine.md §5)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+
+class JobKind(StrEnum):
+    """Stages that a study passes by way of the queue."""
+
+    INFER = "infer"
+    BUILD = "build"
+    DELIVER = "deliver"
+
+
+class JobState(StrEnum):
+    """ready → leased → done, back to ready on failure, or dead until an operator revives it."""
+
+    READY = "ready"
+    LEASED = "leased"
+    DONE = "done"
+    DEAD = "dead"
+
+
+class StudyState(StrEnum):
+    """How far a study has come; the last three are ends."""
+
+    RECEIVED = "received"
+    ANALYSED = "analysed"
+    REPORTED = "reported"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class InstanceState(StrEnum):
+    """What became of one image."""
+
+    RECEIVED = "received"
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+
+
+metadata = MetaData()
+_key = BigInteger().with_variant(Integer, "sqlite")   # SQLite numbers only INTEGER keys by itself
+
+study = Table(
+    "study",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("stat", Boolean, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("accession", String(64), nullable=False, index=True),
+    Column("patient_id", String(64), nullable=False),
+    Column("study_date", String(16), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("sop_uid", String(64), primary_key=True),
+    Column("study_uid", String(64), ForeignKey("study.uid"), nullable=False, index=True),
+    Column("series_uid", String(64), nullable=False),
+    Column("sop_class", String(64), nullable=False),
+    Column("transfer_syntax", String(64), nullable=False),
+    Column("rev", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _key, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("sop_uid", String(64), nullable=False),
+    Column("study_uid", String(64), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", _key, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("dedupe", String(200), nullable=False, unique=True),
+    Column("study_uid", String(64), nullable=False, index=True),
+    Column("lane", String(64), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("due", Double, nullable=False),
+    Column("rev", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("lease_until", Double),
+    Column("payload", JSON, nullable=False),
+    Column("payload_v", Integer, nullable=False),
+    Column("err", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Index(
+        "job_ready", "kind", "priority", "due", "id",
+        sqlite_where=text("state = 'ready'"), postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "job_leased", "lease_until",
+        sqlite_where=text("state = 'leased'"), postgresql_where=text("state = 'leased'"),
+    ),
+)  # fmt: skip
+
+inference = Table(
+    "inference",
+    metadata,
+    Column("id", _key, primary_key=True),
+    Column("study_uid", String(64), ForeignKey("study.uid"), nullable=False),
+    Column("input_digest", String(64), nullable=False),
+    Column("model_digest", String(64), nullable=False),
+    Column("config_digest", String(64), nullable=False),
+    Column("output", JSON, nullable=False),
+    Column("at", Double, nullable=False),
+    UniqueConstraint("study_uid", "input_digest", "model_digest", "config_digest", name="inference_once"),
+)
+
+artefact = Table(
+    "artefact",
+    metadata,
+    Column("sop_uid", String(64), primary_key=True),
+    Column("study_uid", String(64), ForeignKey("study.uid"), nullable=False, index=True),
+    Column("inference_id", _key, ForeignKey("inference.id"), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("sop_class", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("built_at", Double, nullable=False),
+    Column("supersedes", String(64)),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("artefact_uid", String(64), ForeignKey("artefact.sop_uid"), primary_key=True),
+    Column("dest", String(64), primary_key=True),
+    Column("first_sent_at", Double),
+    Column("status_code", Integer),
+    Column("stored_at", Double),
+    Column("committed_at", Double),
+    Column("error", Text, nullable=False),
+    Index("delivery_open", "dest", sqlite_where=text("stored_at IS NULL"), postgresql_where=text("stored_at IS NULL")),
+)
+
+dest = Table(
+    "dest",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("fails", Integer, nullable=False),
+    Column("open_until", Double, nullable=False),
+    Column("paused", Boolean, nullable=False),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("host", String(200), nullable=False),
+    Column("boot_id", String(64), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("beat_at", Double, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _key, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("what", String(64), nullable=False),
+    Column("subject", String(200), nullable=False, index=True),
+    Column("detail", JSON, nullable=False),
+    Column("seal_id", _key, index=True),
+)
+
+seal = Table(
+    "seal",
+    metadata,
+    Column("id", _key, primary_key=True),
+    Column("prev_hash", String(64), nullable=False),
+    Column("root_hash", String(64), nullable=False),
+    Column("at", Double, nullable=False),
+)

@@ -1,0 +1,185 @@
+"""What the command line, the metrics and the page read; nothing here writes."""
+
+from __future__ import annotations
+
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, and_, func, or_, select
+
+from cxrd.findings import StudyAnalysis
+from cxrd.store import schema
+from cxrd.store.schema import JobState
+
+NO_STUDY = "(no study UID)"
+Rows = tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One line of ``cxrd studies ls``. Times are epoch seconds."""
+
+    uid: str
+    accession: str
+    state: str
+    stat: bool
+    source: str
+    first_at: float
+    last_at: float
+    images: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyView:
+    """Everything that is known of one study."""
+
+    uid: str
+    accession: str
+    state: str
+    reason: str
+    source: str
+    first_at: float
+    last_at: float
+    images: Rows
+    quarantined: Rows
+    findings: Rows
+    objects: Rows
+    deliveries: Rows
+    jobs: Rows
+    audit: Rows
+
+
+def studies(connection: Connection, *, limit: int, state: str | None = None) -> list[StudyRow]:
+    """Newest studies first; objects whose study is not known stand under their own line."""
+    s, i = schema.study, schema.instance
+    images = select(func.count()).where(i.c.study_uid == s.c.uid).correlate(s).scalar_subquery()
+    columns = [s.c.uid, s.c.accession, s.c.state, s.c.stat, s.c.source, s.c.first_at, s.c.last_at, images, s.c.reason]
+    query = select(*columns).order_by(s.c.last_at.desc()).limit(limit)
+    if state:
+        query = query.where(s.c.state == state)
+    found = [StudyRow(*row) for row in connection.execute(query)]
+    if state in (None, "quarantined"):
+        found += _orphans(connection)
+    return sorted(found, key=lambda row: -row.last_at)[:limit]
+
+
+def _orphans(connection: Connection) -> list[StudyRow]:
+    """Quarantined objects of studies that have no row."""
+    q, s = schema.quarantine.c, schema.study.c
+    rows = connection.execute(
+        select(q.study_uid, q.source, func.min(q.at), func.max(q.at), func.count(), func.max(q.reason))
+        .where(q.study_uid.not_in(select(s.uid)))
+        .group_by(q.study_uid, q.source)
+    )
+    return [
+        StudyRow(uid or NO_STUDY, "", "quarantined", False, source, first, last, count, reason)
+        for uid, source, first, last, count, reason in rows
+    ]
+
+
+def study(connection: Connection, key: str) -> StudyView | None:
+    """One study by its UID or accession number; None when nothing is known of it."""
+    s = schema.study.c
+    row = connection.execute(
+        select(schema.study).where(or_(s.uid == key, and_(s.accession == key, s.accession != ""))).order_by(s.last_at.desc())
+    ).first()
+    uid = row.uid if row else "" if key == NO_STUDY else key
+    quarantined = _rows(connection, schema.quarantine, schema.quarantine.c.study_uid == uid, "at")
+    if row is None and not quarantined:
+        return None
+    artefacts = _rows(connection, schema.artefact, schema.artefact.c.study_uid == uid, "built_at")
+    uids = [a["sop_uid"] for a in artefacts]
+    images = _rows(connection, schema.instance, schema.instance.c.study_uid == uid, "received_at")
+    subjects = [uid, *uids, *(i["sop_uid"] for i in images), *(q["sop_uid"] or q["sha256"] for q in quarantined)]
+    return StudyView(
+        uid=uid or NO_STUDY,
+        accession=row.accession if row else "",
+        state=row.state if row else "quarantined",
+        reason=row.reason if row else quarantined[0]["reason"],
+        source=row.source if row else quarantined[0]["source"],
+        first_at=row.first_at if row else quarantined[0]["at"],
+        last_at=row.last_at if row else quarantined[-1]["at"],
+        images=images,
+        quarantined=quarantined,
+        findings=_findings(analysis(connection, uid)),
+        objects=artefacts,
+        deliveries=_rows(connection, schema.delivery, schema.delivery.c.artefact_uid.in_(uids), "artefact_uid"),
+        jobs=_rows(connection, schema.job, schema.job.c.study_uid == uid, "id"),
+        audit=_rows(connection, schema.audit, schema.audit.c.subject.in_(subjects), "id"),
+    )
+
+
+def analysis(connection: Connection, study_uid: str) -> StudyAnalysis | None:
+    """The newest analysis of a study."""
+    i = schema.inference.c
+    output = connection.execute(select(i.output).where(i.study_uid == study_uid).order_by(i.id.desc()).limit(1)).scalar()
+    return None if output is None else StudyAnalysis.model_validate(output)
+
+
+def _findings(found: StudyAnalysis | None) -> Rows:
+    return tuple(
+        {
+            "model": f"{answer.model.id} {answer.model.version}",
+            "finding": finding.class_id,
+            "probability": round(finding.probability, 4),
+            "threshold": finding.threshold,
+            "answer": str(finding.answer),
+            "applicability": str(answer.applicability),
+            "image": film.film.sop_uid,
+        }
+        for film, answer, finding in (found.findings() if found else ())
+    )
+
+
+def _rows(connection: Connection, table: Table, where: Any, order: str) -> Rows:
+    query: Select[Any] = select(table).where(where).order_by(table.c[order])
+    return tuple(dict(row._mapping) for row in connection.execute(query))  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def studies_by_state(connection: Connection) -> dict[str, int]:
+    """Number of studies in each state."""
+    s = schema.study.c
+    return {state: n for state, n in connection.execute(select(s.state, func.count()).group_by(s.state).order_by(s.state))}
+
+
+def jobs_by_kind_state(connection: Connection) -> dict[tuple[str, str], int]:
+    """Number of jobs of each kind and state."""
+    j = schema.job.c
+    query = select(j.kind, j.state, func.count()).group_by(j.kind, j.state).order_by(j.kind, j.state)
+    return {(kind, state): n for kind, state, n in connection.execute(query)}
+
+
+def oldest_job_age_by_kind(connection: Connection, now: float) -> dict[str, float]:
+    """Seconds since the oldest unfinished job of each kind fell due; 0 when all are for later."""
+    j = schema.job.c
+    open_states = (JobState.READY, JobState.LEASED)
+    query = select(j.kind, func.min(j.due)).where(j.state.in_(open_states)).group_by(j.kind)
+    return {kind: max(0.0, now - due) for kind, due in connection.execute(query)}
+
+
+def oldest_undelivered_by_dest(connection: Connection, now: float) -> dict[str, float]:
+    """Seconds since the oldest object that each destination has not taken was built."""
+    a, d = schema.artefact.c, schema.delivery.c
+    query = (
+        select(d.dest, func.min(a.built_at))
+        .join(schema.artefact, a.sop_uid == d.artefact_uid)
+        .where(d.stored_at.is_(None))
+        .group_by(d.dest)
+    )
+    return {dest: max(0.0, now - built) for dest, built in connection.execute(query)}
+
+
+def last_instance_by_source(connection: Connection) -> dict[str, float]:
+    """When each source last sent an image, epoch seconds."""
+    i = schema.instance.c
+    return dict(connection.execute(select(i.source, func.max(i.received_at)).group_by(i.source)).tuples().all())
+
+
+def last_beat_by_role(connection: Connection) -> dict[str, float]:
+    """The youngest heartbeat of each role, epoch seconds."""
+    w = schema.worker.c
+    return dict(connection.execute(select(w.role, func.max(w.beat_at)).group_by(w.role)).tuples().all())
+
+

@@ -1,0 +1,42 @@
+"""What the log says, and what it never says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+SPEAK = """
+import logging, warnings
+from cxrd.watch import logs
+logs.configure("infer", json=True)
+logs.logger().info("study analysed", study="1.2.3", patient_name="DOE^JANE", patient_id="4711", accession="A1")
+warnings.warn("Invalid value for VR PN: 'DOE^JANE'")
+logging.getLogger("pydicom").warning("header of DOE^JANE")
+logging.getLogger("sqlalchemy").warning("pool is empty")
+"""
+
+
+def spoken() -> list[dict[str, str]]:
+    """Lines that a process logs."""
+    answer = subprocess.run([sys.executable, "-c", SPEAK], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in answer.stderr.splitlines()]
+
+
+def test_a_line_carries_role_time_and_uid() -> None:
+    """One JSON object a line, ready for a log store."""
+    line = spoken()[0]
+    assert ("infer", "study analysed", "1.2.3", "info") == (line["role"], line["event"], line["study"], line["level"])
+    assert "timestamp" in line
+
+
+def test_patient_data_stays_out() -> None:
+    """Neither our own keys nor a library's warning brings a name into the log."""
+    text = json.dumps(spoken())
+    assert "DOE" not in text
+    assert "4711" not in text
+
+
+def test_other_libraries_are_heard() -> None:
+    """A warning of the database layer reaches the operator as JSON too."""
+    assert "pool is empty" in [line["event"] for line in spoken()]
