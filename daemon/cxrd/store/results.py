@@ -50,6 +50,7 @@ class Undelivered:
     """An object that a destination has not taken; ``first_sent_at`` tells whether it was ever tried."""
 
     sop_uid: str
+    kind: str
     sop_class: str
     sha256: str
     first_sent_at: float | None
@@ -183,7 +184,7 @@ def undelivered(connection: Connection, inference_id: int, dest: str) -> list[Un
     """Objects of an analysis that a destination has not taken, the referenced ones (SC) before the SR."""
     a, d = schema.artefact.c, schema.delivery.c
     rows = connection.execute(
-        select(a.sop_uid, a.sop_class, a.sha256, d.first_sent_at)
+        select(a.sop_uid, a.kind, a.sop_class, a.sha256, d.first_sent_at)
         .join(schema.delivery, d.artefact_uid == a.sop_uid)
         .where(a.inference_id == inference_id, d.dest == dest, d.stored_at.is_(None))
         .order_by(a.kind, a.sop_uid)

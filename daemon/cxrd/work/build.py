@@ -22,8 +22,8 @@ from cxrd.store import jobs, results
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.store.schema import JobKind
+from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
-from cxrd.work.loop import Step
 
 
 class BuildHandler:

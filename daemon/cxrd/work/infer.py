@@ -24,10 +24,10 @@ from cxrd.store import jobs, results
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.store.schema import InstanceState, JobKind
+from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
 from cxrd.watch.logs import logger
 from cxrd.work.decoding import Decoders
-from cxrd.work.loop import Step
 
 PNG_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 

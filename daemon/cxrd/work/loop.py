@@ -7,11 +7,9 @@ its lease writes nothing (engine rule 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from random import random
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -19,35 +17,9 @@ from cxrd.errors import CxrdError, StoreError
 from cxrd.settings import Work
 from cxrd.store import jobs
 from cxrd.store.database import Database
+from cxrd.store.retry import backoff
+from cxrd.store.steps import Effect, Handler
 from cxrd.watch.logs import logger
-from cxrd.work.retry import backoff
-
-Effect = Callable[[Connection, float], None]
-"""What a step writes, given the open transaction and the database's time (epoch seconds)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The end of one claim: its effect, which also closes the claim (finish, retry or bury)."""
-
-    claim: jobs.Claim
-    effect: Effect
-
-
-class Handler(Protocol):
-    """Turns claims into steps, slow work (GPU, network) between transactions, never inside one."""
-
-    kind: jobs.JobKind
-    batch_size: int
-
-    def __call__(self, claims: Sequence[jobs.Claim]) -> Iterable[Step]:
-        """Yield one step for each claim."""
-        ...
-
-    def blocked_lanes(self) -> Sequence[str]:
-        """Lanes that must not be claimed now."""
-        ...
-
 
 class Loop:
     """One worker of one kind of job.

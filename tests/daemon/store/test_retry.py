@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrd.work.retry import backoff
+from cxrd.store.retry import backoff
 
 
 @given(attempt=st.integers(1, 10_000), jitter=st.floats(0, 1))

@@ -1,0 +1,119 @@
+"""The ``deliver`` role: one claim is one analysis for one destination.
+
+Deliveries never die of age: while a destination is down, or answers that it is out of resources, they are
+tried again with growing waits. Only a permanent answer buries a job, and an operator can revive it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import random
+from time import perf_counter
+from typing import Any
+
+from pydicom.uid import ExplicitVRLittleEndian
+from sqlalchemy import Connection
+
+from cxrd.delivery.sender import Outcome, Outgoing, SendResult, send
+from cxrd.findings import ArtefactKind
+from cxrd.settings import Settings
+from cxrd.store import jobs, results
+from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
+from cxrd.store.retry import backoff
+from cxrd.store.schema import JobKind
+from cxrd.store.steps import Step
+from cxrd.watch import metrics as m
+from cxrd.watch.logs import logger
+
+
+class Courier:
+    """Handles ``deliver`` claims.
+
+    Parameters
+    ----------
+    database, payload
+        Where objects are.
+    settings : Settings
+        Destinations and waits.
+    metrics : Metrics
+        Where outcomes and turnaround go.
+    """
+
+    kind = JobKind.DELIVER
+    batch_size = 1
+
+    def __init__(self, database: Database, payload: PayloadStore, settings: Settings, metrics: m.Metrics) -> None:
+        self._database = database
+        self._payload = payload
+        self._settings = settings
+        self._destinations = {d.name: d for d in settings.destinations}
+        self._metrics = metrics
+        self._log: Any = logger()
+
+    def blocked_lanes(self) -> Sequence[str]:
+        """No lane is blocked: a job of a destination that is down waits by its own due time."""
+        return ()
+
+    def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
+        """Send what the destination of each claim has not taken."""
+        for claim in claims:
+            yield self._deliver(claim)
+
+    def _deliver(self, claim: jobs.Claim) -> Step:
+        destination = self._destinations.get(claim.lane)
+        if destination is None:
+            error = f"destination {claim.lane} is not configured any more; configure it and requeue the study"
+            return Step(claim, lambda connection, now: jobs.bury(connection, now, claim, error=error))
+        inference_id = int(claim.payload["inference_id"])
+        with self._database.write() as connection:   # before the first byte: from now on it may have arrived
+            waiting = results.undelivered(connection, inference_id, destination.name)
+            for row in waiting:
+                results.mark_attempt(connection, self._database.now(connection), row.sop_uid, destination.name)
+        outgoing = [
+            Outgoing(
+                row.sop_class,
+                row.sop_uid,
+                str(ExplicitVRLittleEndian),   # what report writes, once and for all
+                self._payload.path(row.sha256),
+                attempted=row.first_sent_at is not None,
+            )
+            for row in waiting
+        ]
+        started = perf_counter()
+        answers = list(send(destination, self._settings.dicom.ae_title, outgoing)) if outgoing else []
+        self._metrics.observe(m.STAGE, perf_counter() - started, stage="deliver")
+        for answer in answers:
+            self._metrics.count(m.DELIVERIES, destination=destination.name, outcome=str(answer.outcome))
+        return self._close(claim, answers, {row.sop_uid: row.kind for row in waiting})
+
+    def _close(self, claim: jobs.Claim, answers: Sequence[SendResult], kinds: dict[str, str]) -> Step:
+        rejected = [a for a in answers if a.outcome is Outcome.REJECTED]
+        again = [a for a in answers if a.outcome is Outcome.RETRY]
+        report_stored = any(a.outcome is Outcome.STORED and kinds[a.sop_uid] == ArtefactKind.SR for a in answers)
+        delivery = self._settings.delivery
+        wait = backoff(claim.attempts, base_s=delivery.backoff_base_s, cap_s=delivery.backoff_cap_s, jitter=random())  # noqa: S311 - jitter
+        for answer in (*rejected, *again):
+            self._log.warning(
+                "object not delivered", instance=answer.sop_uid, destination=claim.lane, outcome=str(answer.outcome),
+                answer=answer.message, again_in_s=round(wait, 1) if again and not rejected else None,
+            )  # fmt: skip
+
+        def effect(connection: Connection, now: float) -> None:
+            for answer in answers:
+                if answer.outcome is Outcome.STORED:
+                    results.mark_stored(connection, now, answer.sop_uid, claim.lane, answer.status or 0)
+                else:
+                    results.mark_failed(connection, now, answer.sop_uid, claim.lane, answer.status, answer.message)
+            if again:
+                jobs.retry(connection, now, claim, delay_s=wait, error=again[0].message)
+            elif rejected:
+                jobs.bury(connection, now, claim, error=rejected[0].message)
+            else:
+                results.settle(connection, now, claim.study_uid)
+                jobs.finish(connection, now, claim)
+            if report_stored:
+                turnaround = now - results.last_received_at(connection, claim.study_uid)
+                self._metrics.observe(m.TURNAROUND_SECONDS, max(0.0, turnaround))
+
+        return Step(claim, effect)

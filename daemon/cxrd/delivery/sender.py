@@ -1,0 +1,178 @@
+"""The C-STORE SCU: files out, byte for byte, and what each answer means.
+
+A file's data set is sent as it lies on disk (pynetdicom's chunked sending), so a second attempt carries the
+same bytes as the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.uid import UID
+from pynetdicom import AE, Association, _config
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from cxrd.errors import Reason, Refused
+from cxrd.settings import Destination
+
+_config.STORE_SEND_CHUNKED_DATASET = True   # read the file as it is sent; the alternative decodes and re-encodes
+
+MAX_CONTEXTS = 128   # PS3.8 9.3.2: context ids are the odd numbers up to 255
+DUPLICATE_SOP_INSTANCE = 0x0111
+WARNINGS_STORED = frozenset({0xB000, 0xB006, 0xB007})
+
+
+class Outcome(StrEnum):
+    """What a destination's answer means for the object."""
+
+    STORED = "stored"
+    RETRY = "retry"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A Part 10 file to send.
+
+    Attributes
+    ----------
+    attempted : bool
+        It was sent before, and may have arrived though no answer came back.
+    """
+
+    sop_class: str
+    sop_uid: str
+    transfer_syntax: str
+    path: Path
+    attempted: bool = False
+
+    @classmethod
+    def of(cls, path: Path) -> Outgoing:
+        """Read what the association needs from a file's meta information.
+
+        Raises
+        ------
+        Refused
+            Not a Part 10 file, or one without the UIDs.
+        """
+        try:
+            meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
+            uids = (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID)
+        except Exception as error:  # noqa: BLE001 - pydicom raises anything on broken bytes
+            raise Refused(Reason.UNREADABLE, f"{path.name} is not a DICOM Part 10 file: {type(error).__name__}") from error
+        return cls(*(str(u) for u in uids), path)
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What became of one object.
+
+    Attributes
+    ----------
+    status : int or None
+        DIMSE status, None when there was no answer.
+    """
+
+    sop_uid: str
+    outcome: Outcome
+    status: int | None
+    message: str
+
+
+def classify(status: int, *, attempted: bool) -> Outcome:
+    """What a C-STORE status means (PS3.4 table B.2-1, PS3.7 annex C).
+
+    ``0111H`` (duplicate SOP instance) is success when an earlier attempt may have arrived; on a first attempt
+    somebody else's object has our UID, and sending again would not help.
+    """
+    if status == 0x0000 or status in WARNINGS_STORED:
+        return Outcome.STORED
+    if status == DUPLICATE_SOP_INSTANCE:
+        return Outcome.STORED if attempted else Outcome.REJECTED
+    if 0xA700 <= status <= 0xA7FF or status in {0x0110, 0x0124, 0x0213, 0xFE00}:   # out of resources, processing failure, not authorised, cancelled
+        return Outcome.RETRY
+    return Outcome.REJECTED
+
+
+def send(destination: Destination, calling_ae: str, objects: Sequence[Outgoing]) -> Iterator[SendResult]:
+    """Send objects over one association, and tell each answer as it comes.
+
+    Parameters
+    ----------
+    destination : Destination
+        The peer.
+    calling_ae : str
+        Our AE title.
+    objects : sequence of Outgoing
+        At least one.
+
+    Yields
+    ------
+    SendResult
+        One for each object, in order; a peer that cannot be reached answers RETRY for all.
+    """
+    wanted = list(dict.fromkeys((o.sop_class, o.transfer_syntax) for o in objects))
+    association = _associate(destination, calling_ae, [build_context(c, t) for c, t in wanted[:MAX_CONTEXTS]])
+    accepted = {(c.abstract_syntax, c.transfer_syntax[0]) for c in association.accepted_contexts}
+    try:
+        for item in objects:
+            yield _send_one(association, item, (UID(item.sop_class), UID(item.transfer_syntax)) in accepted)
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def echo(destination: Destination, calling_ae: str) -> bool:
+    """Whether the peer answers a C-ECHO."""
+    association = _associate(destination, calling_ae, [build_context(Verification)])
+    if not association.is_established:
+        return False
+    status = association.send_c_echo()
+    association.release()
+    return bool(status) and int(status.Status) == 0x0000
+
+
+def _associate(destination: Destination, calling_ae: str, contexts: list[PresentationContext]) -> Association:
+    entity = AE(calling_ae)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
+    entity.connection_timeout = destination.timeout_s
+    return entity.associate(
+        destination.host, destination.port, contexts=contexts, ae_title=destination.ae_title, max_pdu=0
+    )
+
+
+def _send_one(association: Association, item: Outgoing, context_accepted: bool) -> SendResult:  # noqa: FBT001 - a fact, not a switch
+    if not association.is_established:
+        return SendResult(item.sop_uid, *_unreachable(association))
+    if not context_accepted:
+        message = f"the destination does not accept {UID(item.sop_class).name} in {UID(item.transfer_syntax).name}"
+        return SendResult(item.sop_uid, Outcome.REJECTED, None, message)
+    try:
+        answer = association.send_c_store(item.path)
+    except (OSError, RuntimeError) as error:   # the file is gone, or the association ended between two objects
+        return SendResult(item.sop_uid, Outcome.RETRY, None, f"not sent: {error}")
+    if "Status" not in answer:
+        return SendResult(item.sop_uid, Outcome.RETRY, None, "the association ended before an answer came")
+    status = int(answer.Status)
+    outcome = classify(status, attempted=item.attempted)
+    comment = str(answer.get("ErrorComment", "") or "")
+    return SendResult(item.sop_uid, outcome, status, f"status 0x{status:04X}{': ' + comment if comment else ''}")
+
+
+def _unreachable(association: Association) -> tuple[Outcome, None, str]:
+    """Why there is no association; only a permanent rejection will not change by itself."""
+    if association.is_rejected:
+        primitive = association.acceptor.primitive
+        permanent = primitive is not None and primitive.result == 1
+        why = f"{primitive.result_str}, {primitive.reason_str}" if primitive is not None else "rejected"
+        # a wrong AE title is repaired by a person at the PACS, and then the waiting results should flow
+        message = f"association rejected ({why})" + ("; is our AE title known there?" if permanent else "")
+        return Outcome.RETRY, None, message
+    if association.is_aborted:
+        return Outcome.RETRY, None, "the destination cannot be reached, or it aborted the association"
+    return Outcome.RETRY, None, "no association"

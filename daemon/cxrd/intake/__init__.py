@@ -1,0 +1,1 @@
+"""DICOM in: accept, write down, answer. Nothing is judged here and no pixel is decoded."""

@@ -1,0 +1,280 @@
+"""The C-STORE SCP: an object is durable before it is acknowledged (PS3.4 annex B, engine rule 1).
+
+The data set is written as it came, without decoding. Only its header is parsed, for the UIDs that the rows
+need. Status codes and what they mean to a sender:
+
+====== =====================================================================================================
+0x0000 durable: bytes fsynced, rows committed; the sender may forget the object
+0xA700 out of resources (disk, database, size): nothing is kept, the sender must keep it and try again
+0xB007 durable, but kept aside: the header cannot be read or contradicts the request, or the SOP Instance
+       UID is here with other bytes. A warning counts as stored, so nothing is lost, and the sender's log says
+       that a person should look
+0xC000 the listener failed in a way it does not know; nothing is acknowledged
+====== =====================================================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Protocol
+
+from pydicom import Dataset, dcmread
+from pynetdicom import AE, evt
+
+from cxrd.errors import Reason, StoreError
+from cxrd.intake import contexts
+from cxrd.settings import Dicom, Source
+from cxrd.store import arrivals
+from cxrd.store.arrivals import Arrival, Received
+from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
+from cxrd.watch.logs import logger
+
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+KEPT_ASIDE = 0xB007
+CANNOT_UNDERSTAND = 0xC000
+
+REJECTED_PERMANENT, BY_USER = 1, 1
+CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = 3, 7
+
+HEADER_TAGS = (
+    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber",
+    "PatientID", "StudyDate", "RequestedProcedurePriority",
+)  # fmt: skip
+
+
+class Observer(Protocol):
+    """Told what happens at the door."""
+
+    def association(self, source: str, outcome: str) -> None:
+        """One association was asked for."""
+        ...
+
+    def instance(self, source: str, outcome: str, size: int) -> None:
+        """One C-STORE was answered; ``size`` bytes were made durable (0 when none)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One C-STORE: what the command says and the bytes that came with it."""
+
+    source: Source
+    calling_ae: str
+    sop_class: str
+    sop_uid: str
+    transfer_syntax: str
+    data: bytes
+
+
+class Listener:
+    """A running listener.
+
+    Parameters
+    ----------
+    settings : Dicom
+        Who we are and who may speak.
+    database, payload
+        Where objects become durable.
+    min_free_bytes : int
+        Below it the answer is 0xA700.
+    observer : Observer
+        For metrics.
+    """
+
+    def __init__(
+        self, settings: Dicom, database: Database, payload: PayloadStore, *, min_free_bytes: int, observer: Observer
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._payload = payload
+        self._min_free = min_free_bytes
+        self._observer = observer
+        self._log: Any = logger()
+        self._ae = AE(settings.ae_title)
+        self._ae.supported_contexts = contexts.accepted()
+        self._ae.maximum_associations = settings.max_associations
+        self._ae.maximum_pdu_size = 0   # unlimited: fewer, larger PDUs cost the receiver less
+        self._ae.network_timeout = settings.timeout_s
+        self._ae.acse_timeout = settings.timeout_s
+        self._ae.dimse_timeout = settings.timeout_s
+        self._server: Any = None
+
+    def start(self) -> int:
+        """Listen in threads of this process.
+
+        Returns
+        -------
+        int
+            The TCP port in use.
+
+        Raises
+        ------
+        StoreError
+            The address cannot be bound.
+        """
+        handlers: list[Any] = [
+            (evt.EVT_REQUESTED, self._on_requested),
+            (evt.EVT_C_ECHO, lambda _event: SUCCESS),
+            (evt.EVT_C_STORE, self._on_store),
+        ]
+        address = (self._settings.bind, self._settings.port)
+        try:
+            self._server = self._ae.start_server(address, block=False, evt_handlers=handlers)
+        except OSError as error:
+            where = f"{address[0]}:{address[1]}"
+            raise StoreError(f"cannot listen on {where}: {error.strerror}", hint="is another program using the port?") from error
+        port = int(self._server.socket.getsockname()[1])
+        self._log.info("listening", ae_title=self._settings.ae_title, port=port)
+        return port
+
+    def stop(self) -> None:
+        """Stop listening; an association that is cut here leaves its unacknowledged object with the sender."""
+        self._ae.shutdown()
+
+    def _on_requested(self, event: evt.Event) -> None:
+        requestor = event.assoc.requestor
+        calling, called = (str(t).strip() for t in (requestor.primitive.calling_ae_title, requestor.primitive.called_ae_title))
+        source = self._settings.source_for(calling, requestor.address)
+        if source is None:
+            self._reject(event, "unknown", CALLING_AE_NOT_RECOGNISED, "calling_ae")
+        elif called != self._settings.ae_title:
+            self._reject(event, source.name, CALLED_AE_NOT_RECOGNISED, "called_ae")
+        else:
+            self._observer.association(source.name, "accepted")
+
+    def _reject(self, event: evt.Event, source: str, diagnostic: int, outcome: str) -> None:
+        peer = event.assoc.requestor
+        self._log.warning("association rejected", why=outcome, calling=str(peer.primitive.calling_ae_title), peer=peer.address)
+        self._observer.association(source, f"rejected_{outcome}")
+        event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_USER, diagnostic)
+        event.assoc.kill()
+
+    def _on_store(self, event: evt.Event) -> int:
+        """Answer one C-STORE; every error becomes a status that keeps the object safe somewhere."""
+        calling = str(event.assoc.requestor.ae_title).strip()
+        source = self._settings.source_for(calling, event.assoc.requestor.address)
+        name = source.name if source else "unknown"
+        try:
+            if source is None:   # it left the configuration while its association was open
+                raise StoreError("the source is not configured any more")
+            request = Request(
+                source,
+                calling,
+                str(event.request.AffectedSOPClassUID),
+                str(event.request.AffectedSOPInstanceUID),
+                str(event.context.transfer_syntax),
+                _part10(event),
+            )
+            outcome, status = self.store(request)
+        except StoreError as error:
+            self._log.error("object not taken", error=str(error), status="0xA700")
+            self._observer.instance(name, "out_of_resources", 0)
+            return OUT_OF_RESOURCES
+        except Exception:  # noqa: BLE001 - the listener's last door: an unknown fault must never acknowledge
+            self._log.exception("object not taken", status="0xC000")
+            self._observer.instance(name, "error", 0)
+            return CANNOT_UNDERSTAND
+        self._observer.instance(name, outcome, len(request.data) if outcome != Received.DUPLICATE else 0)
+        return status
+
+    def store(self, request: Request) -> tuple[str, int]:
+        """Make one object durable.
+
+        Returns
+        -------
+        tuple of str and int
+            What became of it (a metric label) and the DIMSE status.
+
+        Raises
+        ------
+        StoreError
+            It could not be made durable.
+        """
+        self._refuse_when_full(len(request.data))
+        digest = self._payload.put(request.data)
+        header = parse_header(request.data)
+        trouble = _contradiction(header, request)
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            if trouble:
+                reason, detail = trouble
+                arrivals.quarantine(
+                    connection,
+                    now,
+                    sop_uid=request.sop_uid,
+                    study_uid=_text(header, "StudyInstanceUID"),
+                    sha256=digest,
+                    size=len(request.data),
+                    source=request.source.name,
+                    reason=reason,
+                    detail=detail,
+                )
+                received = None
+            else:
+                received = arrivals.receive(connection, now, _arrival(header, request, digest))
+        if received is None or received is Received.CONFLICT:
+            self._log.warning("object kept aside", instance=request.sop_uid, why=str(trouble[0] if trouble else received))
+            return "quarantined" if received is None else str(received), KEPT_ASIDE
+        return str(received), SUCCESS
+
+    def _refuse_when_full(self, size: int) -> None:
+        if size > self._settings.max_object_mb * 2**20:
+            raise StoreError(f"object of {size} bytes is over dicom.max_object_mb", hint="raise the limit if it is a film")
+        if self._payload.free_bytes() - size < self._min_free:
+            raise StoreError("free disk is below storage.min_free_mb", hint="free space on the payload volume")
+
+
+def parse_header(data: bytes) -> Dataset:
+    """The few header elements that rows need; empty when the data set cannot be parsed."""
+    try:
+        return dcmread(BytesIO(data), stop_before_pixels=True, force=True, specific_tags=list(HEADER_TAGS))
+    except Exception:  # noqa: BLE001 - pydicom raises anything on broken bytes, and every case means "kept aside"
+        return Dataset()
+
+
+def _contradiction(header: Dataset, request: Request) -> tuple[Reason, str] | None:
+    """Why an object must be kept aside, None when it may be filed."""
+    if not _text(header, "SOPInstanceUID"):
+        return Reason.UNREADABLE, "the header cannot be parsed: no SOP Instance UID in the data set"
+    if not _text(header, "StudyInstanceUID"):
+        return Reason.MISSING_UID, "the data set has no Study Instance UID, so no result could be filed"
+    if _text(header, "SOPInstanceUID") != request.sop_uid:
+        return Reason.MISSING_UID, "the SOP Instance UID of the data set is not that of the request"
+    if max(len(_text(header, k)) for k in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")) > 64:
+        return Reason.MISSING_UID, "a UID is longer than 64 characters (PS3.5 9.1)"
+    return None
+
+
+def _arrival(header: Dataset, request: Request, digest: str) -> Arrival:
+    return Arrival(
+        sop_uid=request.sop_uid,
+        sop_class=request.sop_class,
+        study_uid=_text(header, "StudyInstanceUID"),
+        series_uid=_text(header, "SeriesInstanceUID"),
+        transfer_syntax=request.transfer_syntax,
+        sha256=digest,
+        size=len(request.data),
+        source=request.source.name,
+        calling_ae=request.calling_ae,
+        accession=_text(header, "AccessionNumber")[:64],
+        patient_id=_text(header, "PatientID")[:64],
+        study_date=_text(header, "StudyDate")[:16],
+        stat=_text(header, "RequestedProcedurePriority").upper() in {"STAT", "HIGH"},
+        quiet_period_s=request.source.quiet_period_s,
+    )
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    try:
+        return str(header.get(keyword, "") or "").strip("\0 ").replace("\0", "")
+    except Exception:  # noqa: BLE001 - pydicom decodes values lazily, and a broken one is as good as none
+        return ""
+
+
+def _part10(event: evt.Event) -> bytes:
+    """The object as a Part 10 file (PS3.10 7.1), its data set as it came."""
+    return bytes(event.encoded_dataset())
+

@@ -1,0 +1,197 @@
+"""What a sender is told, and what is on disk when it is told."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom import AE, Association
+from sqlalchemy import text
+from support.datasets import CR, DX, encoded, film
+from support.observing import Noted
+
+from cxrd.delivery.sender import Outgoing, send
+from cxrd.errors import Reason
+from cxrd.intake.contexts import TRANSFER_SYNTAXES
+from cxrd.intake.listener import KEPT_ASIDE, OUT_OF_RESOURCES, SUCCESS, Listener
+from cxrd.settings import Destination, Dicom, Source
+from cxrd.store import views
+from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
+
+SOURCES = (
+    Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",), quiet_period_s=0),
+    Source(name="far", ae_title="FAR", hosts=("10.0.0.0/8",), quiet_period_s=0),
+)
+
+
+class Door:
+    """A running listener and what it noted."""
+
+    def __init__(self, database: Database, payload: PayloadStore, *, min_free: int = 0, **changes: object) -> None:
+        self.noted = Noted()
+        settings = Dicom(bind="127.0.0.1", port=0, sources=SOURCES, **changes)  # type: ignore[arg-type]
+        self.listener = Listener(settings, database, payload, min_free_bytes=min_free, observer=self.noted)
+        self.port = self.listener.start()
+
+    def associate(self, title: str = "PACS", called: str = "CXRD", sop_class: str = CR) -> Association:
+        """Ask for an association."""
+        entity = AE(title)
+        entity.add_requested_context(sop_class, list(TRANSFER_SYNTAXES[:1]))
+        return entity.associate("127.0.0.1", self.port, ae_title=called)
+
+    def store(self, dataset: Dataset) -> int:
+        """Send one dataset; its status."""
+        association = self.associate(sop_class=dataset.SOPClassUID)
+        assert association.is_established
+        status = int(association.send_c_store(dataset).Status)
+        association.release()
+        return status
+
+
+@pytest.fixture
+def door(database: Database, payload: PayloadStore) -> Iterator[Door]:
+    """A listener with room."""
+    made = Door(database, payload)
+    yield made
+    made.listener.stop()
+
+
+def rows(database: Database, query: str) -> list[tuple[object, ...]]:
+    """Rows of a query."""
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def test_success_means_bytes_and_rows(door: Door, database: Database, payload: PayloadStore) -> None:
+    """After 0x0000 the object is on disk under its hash and the study waits for analysis."""
+    dataset = film()
+    assert SUCCESS == door.store(dataset)
+    ((sha, uid, study),) = rows(database, "SELECT sha256, sop_uid, study_uid FROM instance")
+    assert (dataset.SOPInstanceUID, dataset.StudyInstanceUID) == (uid, study)
+    assert dataset.PixelData in payload.get(str(sha))
+    assert [("infer", "ready", 1)] == rows(database, "SELECT kind, state, rev FROM job")
+    assert [("instance_stored", uid)] == rows(database, "SELECT what, subject FROM audit")
+    assert [("pacs", "accepted")] == door.noted.associations
+    assert ("pacs", "stored") == door.noted.instances[0][:2]
+
+
+def test_the_same_object_again_changes_nothing(door: Door, database: Database) -> None:
+    """A resend is acknowledged and does not start a second analysis."""
+    dataset = film()
+    assert [SUCCESS, SUCCESS] == [door.store(dataset), door.store(dataset)]
+    assert [(1,)] == rows(database, "SELECT rev FROM job")
+    assert ["stored", "duplicate"] == [outcome for _, outcome, _ in door.noted.instances]
+
+
+def test_other_bytes_under_a_known_uid_are_kept_aside(door: Door, database: Database, payload: PayloadStore) -> None:
+    """Nothing is overwritten, nothing is lost, and the sender is warned."""
+    first = film()
+    second = film(SOPInstanceUID=first.SOPInstanceUID, StudyInstanceUID=first.StudyInstanceUID, PatientID="T-2")
+    assert [SUCCESS, KEPT_ASIDE] == [door.store(first), door.store(second)]
+    ((reason, sha),) = rows(database, "SELECT reason, sha256 FROM quarantine")
+    assert Reason.UID_CONFLICT == reason
+    assert b"T-2" in payload.get(str(sha))
+    assert [(1,)] == rows(database, "SELECT rev FROM job")
+
+
+def test_an_object_without_a_study_is_kept_aside_and_visible(door: Door, database: Database) -> None:
+    """No result could be filed for it, but a person can find it."""
+    assert KEPT_ASIDE == door.store(film(StudyInstanceUID=None))
+    assert [("missing_uid",)] == rows(database, "SELECT reason FROM quarantine")
+    with database.read() as connection:
+        assert [(views.NO_STUDY, "quarantined")] == [(s.uid, s.state) for s in views.studies(connection, limit=5)]
+        shown = views.study(connection, views.NO_STUDY)
+    assert shown is not None
+    assert ["missing_uid"] == [row["reason"] for row in shown.quarantined]
+
+
+def test_a_full_disk_leaves_the_object_with_its_sender(database: Database, payload: PayloadStore) -> None:
+    """Below the watermark the answer is 0xA700 and no row exists."""
+    full = Door(database, payload, min_free=2**62)
+    try:
+        assert OUT_OF_RESOURCES == full.store(film())
+        assert [] == rows(database, "SELECT * FROM instance")
+        assert [("pacs", "out_of_resources", 0)] == full.noted.instances
+    finally:
+        full.listener.stop()
+
+
+def test_a_database_that_is_away_leaves_the_object_with_its_sender(payload: PayloadStore, tmp_path: Path) -> None:
+    """Without a schema no row can be written, so the sender keeps the object."""
+    broken = Door(Database(f"sqlite:///{tmp_path}/empty.db"), payload)
+    try:
+        assert OUT_OF_RESOURCES == broken.store(film())
+    finally:
+        broken.listener.stop()
+
+
+@pytest.mark.parametrize(
+    ("title", "called", "outcome"),
+    [("STRANGER", "CXRD", "rejected_calling_ae"), ("FAR", "CXRD", "rejected_calling_ae"), ("PACS", "OTHER", "rejected_called_ae")],
+)
+def test_strangers_are_rejected(door: Door, title: str, called: str, outcome: str) -> None:
+    """An unknown AE title, a known one from the wrong address, and a call for somebody else."""
+    assert door.associate(title, called).is_rejected
+    assert [outcome] == [o for _, o in door.noted.associations]
+
+
+@pytest.mark.parametrize("sop_class", [CR, DX])
+def test_every_encoding_of_a_film_is_accepted(door: Door, sop_class: str) -> None:
+    """A context for each transfer syntax: nothing that CR and DX come in is turned away."""
+    entity = AE("PACS")
+    for syntax in TRANSFER_SYNTAXES:
+        entity.add_requested_context(sop_class, syntax)
+    association = entity.associate("127.0.0.1", door.port, ae_title="CXRD")
+    assert list(TRANSFER_SYNTAXES) == [c.transfer_syntax[0] for c in association.accepted_contexts]
+    association.release()
+
+
+def test_bytes_are_kept_as_they_came(door: Door, database: Database, payload: PayloadStore, tmp_path: Path) -> None:
+    """The data set on disk is the data set that was sent, private and odd elements included."""
+    dataset = film()
+    dataset.add_new(0x00091001, "LO", "private")
+    path = tmp_path / "film.dcm"
+    path.write_bytes(encoded(dataset))
+    target = Destination(name="x", ae_title="CXRD", host="127.0.0.1", port=door.port)
+    assert [SUCCESS] == [r.status for r in send(target, "PACS", [Outgoing.of(path)])]
+    ((sha,),) = rows(database, "SELECT sha256 FROM instance")
+    body = path.read_bytes().split(b"\x08\x00\x05\x00", 1)[1]
+    assert payload.get(str(sha)).endswith(body)
+
+
+def test_many_senders_at_once(database: Database, payload: PayloadStore) -> None:
+    """Associations up to the limit are served side by side; the next is told to come back."""
+    door = Door(database, payload, max_associations=3)
+    try:
+        held = [door.associate() for _ in range(3)]
+        assert [True] * 3 == [a.is_established for a in held]
+        assert door.associate().is_rejected
+        for association in held:
+            association.release()
+    finally:
+        door.listener.stop()
+
+
+def test_urgent_studies_go_first(door: Door, database: Database) -> None:
+    """A STAT order is claimed before everything else."""
+    door.store(film())
+    door.store(film(RequestedProcedurePriority="STAT"))
+    assert [(50,), (0,)] == rows(database, "SELECT priority FROM job ORDER BY id")
+
+
+def test_dcmtk_is_understood(door: Door, tmp_path: Path) -> None:
+    """echoscu and storescu of dcmtk speak with us."""
+    if shutil.which("storescu") is None:
+        pytest.skip("needs dcmtk: apt-get install dcmtk")
+    path = tmp_path / "film.dcm"
+    path.write_bytes(encoded(film(SOPInstanceUID=generate_uid())))
+    peer = ["-aet", "PACS", "-aec", "CXRD", "127.0.0.1", str(door.port)]
+    subprocess.run(["echoscu", *peer], check=True)
+    subprocess.run(["storescu", *peer, str(path)], check=True)
+    assert ["stored"] == [outcome for _, outcome, _ in door.noted.instances]

@@ -1,0 +1,21 @@
+"""An observer that keeps what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Noted:
+    """Associations and instances as the listener reported them."""
+
+    associations: list[tuple[str, str]] = field(default_factory=list)
+    instances: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def association(self, source: str, outcome: str) -> None:
+        """Keep one association."""
+        self.associations.append((source, outcome))
+
+    def instance(self, source: str, outcome: str, size: int) -> None:
+        """Keep one C-STORE."""
+        self.instances.append((source, outcome, size))
