@@ -1,0 +1,1 @@
+"""Headers and pixels: pure, and the same code for training and serving."""

@@ -1,0 +1,1 @@
+"""Model packages and what they answer: digests checked, graphs run, probabilities made findings."""
