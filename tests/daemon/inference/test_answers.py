@@ -1,0 +1,127 @@
+"""From numbers to findings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.packages import CLASSES, manifest
+
+from cxrd.findings import Answer, Applicability, FilmRef, ModelRef, View
+from cxrd.inference.answers import answer, applies, judge
+from cxrd.inference.heatmap import box_on_film
+from cxrd.inference.manifest import IntendedUse, Manifest
+
+MODEL = ModelRef(id="tiny", version="1.0.0", digest="0" * 64)
+
+
+def film(**changes: Any) -> FilmRef:
+    """A film of 800 x 400."""
+    known = {"study_uid": "1", "series_uid": "2", "sop_uid": "3", "sop_class": "4", "sha256": "5"}
+    return FilmRef.model_validate({**known, "rows": 800, "columns": 400, "view": View.PA, **changes})
+
+
+def model(classes: tuple[str, ...] = CLASSES, **changes: Any) -> Manifest:
+    """A manifest, changed."""
+    return Manifest.model_validate(manifest(classes, {"model.onnx": b""}, **changes))
+
+
+def heat(k: int, row: int, column: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Maps of four classes, one cell of the k-th hot."""
+    maps = np.zeros((4, 4, 4), np.float32)
+    maps[k, row, column] = 2
+    return maps
+
+
+def probs(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Probabilities."""
+    return np.array(values, np.float32)
+
+
+def test_each_label_is_judged_by_its_own_threshold() -> None:
+    """At the threshold counts as present; a class without threshold or not reported stays undetermined."""
+    found = manifest(CLASSES, {"model.onnx": b""})
+    for klass, change in zip(found["classes"], [{"threshold": 0.3}, {}, {"threshold": None}, {"reported": False}], strict=True):
+        klass.update(change)
+    said = judge(Manifest.model_validate(found), probs(0.3, 0.49, 0.99, 0.99))
+    assert [Answer.PRESENT, Answer.ABSENT, Answer.UNDETERMINED, Answer.UNDETERMINED] == said
+
+
+def test_exclusive_classes_have_one_answer_or_none() -> None:
+    """Of several above threshold the most probable is present; with none above, nothing is determined."""
+    exclusive = model(task="multiclass")
+    assert [Answer.ABSENT, Answer.PRESENT, Answer.ABSENT, Answer.ABSENT] == judge(exclusive, probs(0.5, 0.6, 0.1, 0.1))
+    assert [Answer.UNDETERMINED] * 4 == judge(exclusive, probs(0.4, 0.3, 0.2, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("use", "view", "age", "expected"),
+    [
+        ({}, View.PA, None, Applicability.INSIDE),
+        ({}, View.UNKNOWN, None, Applicability.UNKNOWN),
+        ({}, View.FRONTAL, None, Applicability.INSIDE),
+        ({"views": ("PA",)}, View.AP, None, Applicability.OUTSIDE),
+        ({"views": ("PA",)}, View.FRONTAL, None, Applicability.UNKNOWN),
+        ({"max_age_years": 18}, View.PA, 40, Applicability.OUTSIDE),
+        ({"max_age_years": 18}, View.PA, None, Applicability.UNKNOWN),
+        ({"min_age_years": 18}, View.PA, 17.9, Applicability.OUTSIDE),
+        ({"min_age_years": 18}, View.PA, 18, Applicability.INSIDE),
+    ],
+)
+def test_intended_use(use: dict[str, Any], view: View, age: float | None, expected: Applicability) -> None:
+    """Outside is silence; not knowing is said."""
+    stated = IntendedUse.model_validate({"views": ("PA", "AP"), "text": "", **use})
+    assert expected == applies(stated, view, age)[0]
+
+
+def test_outside_its_intended_use_a_model_says_nothing() -> None:
+    """No finding, and the reason."""
+    said = answer(model(intended_use={"views": ["PA"], "text": ""}), MODEL, probs(1, 1, 1, 1), None, film(view=View.AP), None)
+    assert (Applicability.OUTSIDE, ()) == (said.applicability, said.findings)
+    assert "AP" in said.note
+
+
+def test_the_box_lies_where_the_heat_is() -> None:
+    """The hot cell of row 1, column 3 on a 4 x 4 grid over 800 x 400."""
+    said = answer(model(), MODEL, probs(0.9, 0.1, 0.1, 0.1), heat(0, 1, 3), film(), None)
+    (box,) = said.findings[0].boxes
+    assert 300 - 60 < box.left < 300 + 20
+    assert (400.0, True, True) == (box.right, 140 < box.top < 200, 400 <= box.bottom < 460)
+
+
+def test_on_a_mirrored_film_the_box_is_mirrored_back() -> None:
+    """The model saw the film turned; the reader sees it as it is stored."""
+    straight = answer(model(), MODEL, probs(0.9, 0, 0, 0), heat(0, 1, 3), film(), None).findings[0]
+    turned = answer(model(), MODEL, probs(0.9, 0, 0, 0), heat(0, 1, 3), film(mirrored=True), None).findings[0]
+    assert (400 - straight.boxes[0].right, 400 - straight.boxes[0].left) == (turned.boxes[0].left, turned.boxes[0].right)
+    assert turned.heat is not None
+    assert 1.0 == turned.heat.grid()[1, 0]
+
+
+def test_only_present_findings_and_the_strongest_keep_their_heat() -> None:
+    """Rows stay small; absent findings get no box."""
+    maps = np.ones((4, 4, 4), np.float32)
+    said = answer(model(), MODEL, probs(0.9, 0.8, 0.2, 0.1), maps, film(), None)
+    assert [True, True, False, False] == [x.heat is not None for x in said.findings]
+    quiet = answer(model(), MODEL, probs(0.1, 0.4, 0.2, 0.1), maps, film(), None)
+    assert [False, True, False, False] == [x.heat is not None for x in quiet.findings]
+    assert [()] * 4 == [x.boxes for x in quiet.findings]
+
+
+def test_a_map_near_zero_is_no_localisation() -> None:
+    """It must not be stretched until it looks like something."""
+    faint = np.full((4, 4), 0.01, np.float32)
+    assert box_on_film(faint, film(), threshold=0.4, min_peak=0.05) is None
+    assert box_on_film(np.zeros((4, 4), np.float32), film(), threshold=0.4, min_peak=0.0) is None
+
+
+def test_of_two_regions_the_larger_is_boxed() -> None:
+    """The first hot spot is hotter, the second larger."""
+    grid = np.zeros((8, 8), np.float32)
+    grid[0, 0] = 1.0
+    grid[4:8, 4:8] = 0.9
+    box = box_on_film(grid, film(rows=80, columns=80), threshold=0.4, min_peak=0)
+    assert box is not None
+    assert box.left > 30
+    assert box.top > 30

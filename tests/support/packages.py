@@ -1,0 +1,107 @@
+"""A tiny model package with a hand-made graph: deterministic, honest about what it looks at.
+
+``probs`` of class k is the mean brightness of the film's k-th vertical stripe, and its heat is the film itself,
+averaged on a 4 x 4 grid, within that stripe. So a bright stripe is a positive finding with its box there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from cxrd.vocabulary import TERMS
+
+SIDE, GRID = 64, 4
+CLASSES = ("Atelectasis", "Cardiomegaly", "Effusion", "Pneumonia")
+
+
+def graph(classes: int) -> bytes:
+    """The model as ONNX bytes; ``classes`` divides the film into stripes."""
+    stripes = np.zeros((classes, 1, SIDE, SIDE), np.float32)
+    for k in range(classes):
+        stripes[k, :, :, k * SIDE // classes : (k + 1) * SIDE // classes] = 1
+    constants = {
+        "stripes": stripes[None],
+        "share": stripes.reshape(classes, -1).T / stripes.reshape(classes, -1).sum(1),
+        "flat": np.array([0, SIDE * SIDE], np.int64),
+        "one": np.array([1], np.int64),
+        "two": np.array([2], np.int64),
+    }
+    cell = SIDE // GRID
+    nodes = [
+        helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
+        helper.make_node("MatMul", ["pixels", "share"], ["probs"]),
+        helper.make_node("Identity", ["probs"], ["logits"]),
+        helper.make_node("Unsqueeze", ["image", "one"], ["films"]),
+        helper.make_node("Mul", ["films", "stripes"], ["masked"]),
+        helper.make_node("Squeeze", ["masked", "two"], ["maps"]),
+        helper.make_node("AveragePool", ["maps"], ["heat"], kernel_shape=[cell, cell], strides=[cell, cell]),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "stripes",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", classes]),
+            helper.make_tensor_value_info("probs", TensorProto.FLOAT, ["n", classes]),
+            helper.make_tensor_value_info("heat", TensorProto.FLOAT, ["n", classes, GRID, GRID]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def manifest(classes: Sequence[str], files: dict[str, bytes], **changes: Any) -> dict[str, Any]:
+    """A valid manifest as plain JSON; ``changes`` replace keys."""
+    found: dict[str, Any] = {
+        "schema_version": 1,
+        "id": "tiny",
+        "version": "1.0.0",
+        "title": "Brightness of stripes",
+        "task": "multilabel",
+        "classes": [
+            {
+                "id": name,
+                "role": TERMS[name].role,
+                "code": TERMS[name].code.model_dump(),
+                "site": TERMS[name].site.model_dump(),
+                "threshold": 0.5,
+            }
+            for name in classes
+        ],
+        "preprocess": {"id": "plain", "height": SIDE, "width": SIDE},
+        "heat": {"kind": "brightness", "height": GRID, "width": GRID, "per_class": True},
+        "intended_use": {"views": ["PA", "AP"], "text": "Tests only."},
+        "training": {
+            "recipe": "none",
+            "recipe_digest": "0" * 64,
+            "data_digest": "0" * 64,
+            "films": 0,
+            "licence": "none",
+        },
+        "metrics": {},
+        "opset": 17,
+        "files": {name: sha256(data).hexdigest() for name, data in files.items()},
+    }
+    return found | changes
+
+
+def make_package(folder: Path, *, classes: Sequence[str] = CLASSES, **changes: Any) -> Path:
+    """Write ``<folder>/<id>/<version>/`` and return it; ``changes`` replace manifest keys."""
+    files = {"model.onnx": graph(len(classes))}
+    found = manifest(classes, files, **changes)
+    package = folder / found["id"] / found["version"]
+    package.mkdir(parents=True)
+    for name, data in files.items():
+        (package / name).write_bytes(data)
+    (package / "manifest.json").write_text(json.dumps(found))
+    return package
