@@ -1,0 +1,99 @@
+"""A picture file as a DICOM object, so that PNG and JPEG films go the one way that DICOM films go."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from cxrd.errors import Reason, Refused
+
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
+GREY_TOLERANCE = 6
+"""Largest difference between channels, of 255, that JPEG chroma leaves on a grey film."""
+
+Image.MAX_IMAGE_PIXELS = 100_000_000
+
+
+def as_dicom(data: bytes, name: str) -> bytes:
+    """Wrap a PNG or JPEG as a Secondary Capture; DICOM passes unchanged.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    bytes
+        A Part 10 file. UIDs of a wrapped film are derived from its bytes, so the same picture is always the same
+        study. A colour picture stays in colour, and admission refuses it.
+
+    Raises
+    ------
+    Refused
+        UNREADABLE: the picture cannot be decoded.
+    """
+    if not data.startswith(SIGNATURES):
+        return data
+    try:
+        with Image.open(BytesIO(data)) as image:
+            image.load()
+            pixels = _pixels(image)
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise Refused(Reason.UNREADABLE, f"{name} cannot be read as a picture: {type(error).__name__}") from error
+    return _wrapped(pixels, sha256(data).hexdigest())
+
+
+def _pixels(image: Image.Image) -> NDArray[np.unsignedinteger]:
+    """Grey (rows, columns) of 8 or 16 bit, or colour (rows, columns, 3) of 8 bit."""
+    if image.mode.startswith("I"):
+        return np.asarray(image).clip(0, 65535).astype(np.uint16)
+    if image.mode in {"L", "1"}:
+        return np.asarray(image.convert("L"))
+    colour = np.asarray(image.convert("RGB"))
+    spread = colour.max(axis=2).astype(np.int16) - colour.min(axis=2)
+    return np.asarray(image.convert("L")) if np.percentile(spread, 99) <= GREY_TOLERANCE else colour
+
+
+def _wrapped(pixels: NDArray[np.unsignedinteger], digest: str) -> bytes:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    for keyword, purpose in (("SOPInstanceUID", "i"), ("SeriesInstanceUID", "e"), ("StudyInstanceUID", "s")):
+        number = int(sha256(f"{purpose}{digest}".encode()).hexdigest()[:30], 16)
+        setattr(dataset, keyword, UID(f"2.25.{number}"))
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    for keyword in (
+        "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "PatientName", "PatientID",
+        "PatientBirthDate", "PatientSex", "SeriesNumber", "InstanceNumber", "PatientOrientation",
+    ):  # fmt: skip
+        setattr(dataset, keyword, "")
+    dataset.Modality = "OT"
+    dataset.ConversionType = "WSD"
+    rows, columns, *samples = pixels.shape
+    dataset.Rows, dataset.Columns = rows, columns
+    dataset.SamplesPerPixel = samples[0] if samples else 1
+    dataset.PhotometricInterpretation = "RGB" if samples else "MONOCHROME2"
+    if samples:
+        dataset.PlanarConfiguration = 0
+    bits = pixels.dtype.itemsize * 8
+    dataset.BitsAllocated = dataset.BitsStored = bits
+    dataset.HighBit = bits - 1
+    dataset.PixelRepresentation = 0
+    raw = pixels.tobytes()
+    dataset.add_new("PixelData", "OB" if bits == 8 else "OW", raw + b"\0" * (len(raw) % 2))
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
