@@ -1,0 +1,1 @@
+"""Metrics with confidence intervals, calibration, thresholds and the frozen-feature baseline."""

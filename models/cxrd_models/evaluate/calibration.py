@@ -1,0 +1,119 @@
+"""Per-class Platt scaling and operating points, fitted on the validation split and frozen into the graph."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrd.findings import Value
+
+_RIDGE = 4.0  # prior strength on log(slope); few positives then stay near the common slope
+_SHRINK = 20.0  # positives at which a threshold trusts the ROC curve and the prevalence alike
+_NEWTON_STEPS = 50
+
+Floats = NDArray[np.float64]
+
+
+class Calibration(Value):
+    """``p = sigmoid(slope * logit + bias)`` per class, and the operating points.
+
+    Attributes
+    ----------
+    slope : tuple of float
+        K, > 0, so that the order of films and the AUROC stay.
+    threshold : tuple of float
+        K, on the calibrated probability.
+    """
+
+    slope: tuple[float, ...]
+    bias: tuple[float, ...]
+    threshold: tuple[float, ...]
+
+    def apply(self, logits: NDArray[np.floating]) -> Floats:
+        """Probabilities [N, K] of logits [N, K]."""
+        return sigmoid(np.asarray(logits, np.float64) * np.array(self.slope) + np.array(self.bias))
+
+
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + exp(-x)) without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
+
+
+def calibrate(
+    logits: NDArray[np.floating], target: NDArray[np.floating], known: NDArray[np.floating]
+) -> Calibration:
+    """Fit Platt scaling and thresholds on validation films.
+
+    Parameters
+    ----------
+    logits, target, known : array
+        [n, K]; only films where ``known`` is 1 speak for a class.
+    """
+    x, y, use = (np.asarray(a, np.float64) for a in (logits, target, known > 0))
+    common = _platt_common(x, y, use)
+    slopes, biases, thresholds = [], [], []
+    for k in range(x.shape[1]):
+        here = use[:, k] > 0
+        slope, bias = _platt(x[here, k], y[here, k], common)
+        slopes.append(slope)
+        biases.append(bias)
+        thresholds.append(_threshold(sigmoid(slope * x[here, k] + bias), y[here, k]))
+    return Calibration(slope=tuple(slopes), bias=tuple(biases), threshold=tuple(thresholds))
+
+
+def _platt_common(x: Floats, y: Floats, use: Floats) -> float:
+    """Log of the slope that serves all classes best, each with its own bias (golden-section search)."""
+    grid = np.linspace(-2.5, 2.5, 41)
+    cost = [
+        sum(_platt_loss(x[u, k], y[u, k], g) for k in range(x.shape[1]) if (u := use[:, k] > 0).any())
+        for g in grid
+    ]
+    return float(grid[int(np.argmin(cost))])
+
+
+def _platt_loss(x: Floats, y: Floats, log_slope: float) -> float:
+    bias = _bias(np.exp(log_slope) * x, y)
+    z = np.exp(log_slope) * x + bias
+    return float(np.sum(np.logaddexp(0, z) - y * z))
+
+
+def _bias(z: Floats, y: Floats) -> float:
+    """Bias that makes the mean probability the (Laplace-smoothed) prevalence, by Newton's method."""
+    wanted = (y.sum() + 0.5) / (len(y) + 1)
+    bias = float(np.log(wanted / (1 - wanted)) - np.median(z))
+    for _ in range(_NEWTON_STEPS):
+        p = sigmoid(z + bias)
+        bias -= float(np.clip((p.mean() - wanted) / max(float((p * (1 - p)).mean()), 1e-6), -1, 1))
+    return bias
+
+
+def _platt(x: Floats, y: Floats, common: float) -> tuple[float, float]:
+    if not len(y):
+        return float(np.exp(common)), 0.0
+    grid = common + np.linspace(-1.5, 1.5, 61)
+    cost = [_platt_loss(x, y, g) + _RIDGE / 2 * (g - common) ** 2 for g in grid]
+    slope = float(np.exp(grid[int(np.argmin(cost))]))
+    return slope, _bias(slope * x, y)
+
+
+def _threshold(p: Floats, y: Floats) -> float:
+    """Youden's point, drawn towards the prevalence in log-odds when positives are few.
+
+    For calibrated probabilities the prevalence *is* Youden's point, so it is the prior of choice.
+    """
+    positives = float(y.sum())
+    prior = (positives + 0.5) / (len(y) + 1) if len(y) else 0.5
+    if not 0 < positives < len(y):
+        return float(prior)
+    cuts = np.unique(p)
+    middles = np.r_[cuts[0], (cuts[1:] + cuts[:-1]) / 2]
+    at = p[None, :] >= middles[:, None]
+    youden = middles[int(np.argmax(at @ y / positives - at @ (1 - y) / (len(y) - positives)))]
+    trust = positives / (positives + _SHRINK)
+    odds = trust * _logit(float(youden)) + (1 - trust) * _logit(prior)
+    return float(sigmoid(np.array(odds)))
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 1e-6), 1 - 1e-6)
+    return float(np.log(p / (1 - p)))

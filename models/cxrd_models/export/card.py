@@ -1,0 +1,156 @@
+"""The model card: written from the run's own numbers, so that it cannot flatter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cxrd_models.evaluate.figures import ClassFigures, Estimate
+from cxrd_models.export.judged import Judged
+from cxrd_models.export.parity import Parity
+from cxrd_models.export.reporting import Standing
+from cxrd_models.recipe import Recipe
+
+
+def card(recipe: Recipe, record: Mapping[str, Any], judged: Judged) -> str:
+    """Markdown of a package's ``card.md``."""
+    sections = (
+        _head(recipe, record),
+        _results(recipe, judged),
+        _shortcuts(record),
+        _limits(recipe, judged),
+        _export(judged.parity),
+    )
+    return "\n".join(sections)
+
+
+def _head(recipe: Recipe, record: Mapping[str, Any]) -> str:
+    init = record["init"]
+    weights = f"`{init['file']}` (sha256 `{init['sha256'][:16]}`)" if init else "none (random)"
+    return f"""# {recipe.id} {recipe.version}
+
+**{recipe.use.text}** Not a medical device. Weights: research use only.
+
+| | |
+|---|---|
+| architecture | {recipe.architecture}, size {recipe.size}, {record["parameters"] / 1e6:.2f} M parameters |
+| task | {recipe.task} |
+| intended for | views {", ".join(recipe.use.views)}; age {_age(recipe)} |
+| input | {recipe.grid[0]} x {recipe.grid[1]}, preprocessing `{recipe.preprocess.id}` |
+| backbone from | {weights} |
+| training data | {recipe.data_licence} |
+| data digest | `{record["data_sha256"]}` |
+| recipe digest | `{record["recipe_sha256"]}` |
+| made by | `{record["command"]}` |
+| seed | {recipe.seed} |
+"""
+
+
+def _age(recipe: Recipe) -> str:
+    low, high = recipe.use.min_age_years, recipe.use.max_age_years
+    if low is None and high is None:
+        return "any"
+    return f"from {low or 0:g} years" if high is None else f"{low or 0:g} to {high:g} years"
+
+
+def _results(recipe: Recipe, judged: Judged) -> str:
+    found = judged.found
+    rows = "\n".join(
+        _row(figure, state) for figure, state in zip(found.classes, judged.standing, strict=True)
+    )
+    level = ""
+    macro, within, bar = found.macro, found.macro_within, found.baseline_within
+    if judged.leveled is not None:
+        name = f"AUROC, every film first reduced to {recipe.guard.coarsest_side} px"
+        level = f"\n| {name} | {_e(judged.leveled.macro)} | | |"
+    return f"""## Results on the `{found.split}` split
+
+{found.films} films of {found.patients} patients, none of them in training or validation. AUROC with 95 %
+intervals (2,000 resamples of patients). *Within source* compares only films of one collection, so that
+telling collections apart earns nothing. *Baseline* is logistic regression on the pooled features of the same
+published backbone, never fine-tuned, its strength chosen on validation.
+
+| mean of {len(found.judged)} reported classes | this model | baseline | difference (paired) |
+|---|---|---|---|
+| AUROC | {_e(macro)} | {_e(found.baseline)} | {_e(found.difference)} |
+| within source | {_e(within)} | {_e(bar)} | {_e(found.difference_within)} |{level}
+
+Per class; *n* counts positive films in train/val/test, *base* is the baseline, AP average precision;
+sensitivity and specificity are at the package's threshold.
+
+| class | n | AUROC | within source | base | base within | AP | sens | spec | reported |
+|---|---|---|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def _row(figure: ClassFigures, state: Standing) -> str:
+    cells = (
+        figure.class_id,
+        f"{state.train}/{state.val}/{state.test}",
+        _e(figure.auroc),
+        _e(figure.within),
+        _e(figure.baseline),
+        _e(figure.baseline_within),
+        _n(figure.average_precision),
+        _n(figure.sensitivity),
+        _n(figure.specificity),
+        "yes" if state.reported else "no",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _shortcuts(record: Mapping[str, Any]) -> str:
+    rows = "\n".join(_shortcut(s) for s in record["shortcuts"])
+    return f"""## What can be had without looking at the lungs
+
+AUROC on the test split of a guess that knows only the collection, or only the view, of a film; and the
+share of positives in each collection. A class far from 0.5 here can be "recognised" by resolution, or by the
+bed that the film was taken in. Training takes detail away from random films so that resolution tells less.
+
+| class | by collection | by view | positives |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _shortcut(s: Mapping[str, Any]) -> str:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in s["by_source"].items())
+    return f"| {s['class_id']} | {_n(s['source_auroc'])} | {_n(s['view_auroc'])} | {shares} |"
+
+
+def _limits(recipe: Recipe, judged: Judged) -> str:
+    rows, columns = recipe.grid
+    return f"""## Limits
+
+- Small: {judged.found.films} test films. The intervals above are wide and mean what they say.
+- Labels were mined from reports by software; re-readings found many of them wrong, Pneumonia most of all.
+- Half of the films exist only at 64 x 64 pixels: nodules and fine lines cannot be learnt from those.
+- Pneumonia's figure is not skill alone: the sharper collection is nearly all Pneumonia or no finding at all.
+- Probabilities are calibrated on the validation split's share of positives, which no hospital has.
+- Classes marked "no" have too few positive films for a threshold or a claim: computed, not reported.
+- Not tested: children, laterals, other scanners, other countries.
+- Heat tells where a score came from, on a {rows // 32} x {columns // 32} grid. It is no outline of disease.
+"""
+
+
+def _export(parity: Parity) -> str:
+    return f"""## Export
+
+Graph against torch on {parity.films} test films: logits {parity.logits:.1e}, heat {parity.heat:.1e} (relative),
+probabilities {parity.probs:.1e}; between batch sizes 1, 2 and 5: {parity.batch:.1e}. Weights are stored as half
+floats and computed with in single precision; that rounding moved no logit by more than
+{parity.half_logits:.1e}. All figures above were computed with the exported graph.
+"""
+
+
+def _e(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None:
+        return "-"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _n(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,87 @@
+"""``manifest.json`` of a package, in the daemon's own schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cxrd.imaging.preprocess import Preprocess
+from cxrd.inference.manifest import SCHEMA_VERSION, HeatSpec, Manifest, Metric, ModelClass, Training
+from cxrd.inference.manifest import Calibration as DeclaredCalibration
+from cxrd.vocabulary import TERMS
+from cxrd_models.evaluate.calibration import Calibration
+from cxrd_models.evaluate.figures import Estimate, Figures
+from cxrd_models.export.graph import OPSET
+from cxrd_models.export.judged import Judged
+from cxrd_models.export.reporting import Standing
+from cxrd_models.recipe import Recipe
+
+
+class Origin(NamedTuple):
+    """What a run tells of itself: its recipe and the record it left."""
+
+    recipe: Recipe
+    record: Mapping[str, Any]
+    films: int
+
+
+def manifest_of(
+    origin: Origin, calibration: Calibration, judged: Judged, files: Mapping[str, str]
+) -> Manifest:
+    """Return the manifest; ``files`` maps names to sha256 (hex)."""
+    recipe, record = origin.recipe, origin.record
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        id=recipe.id,
+        version=recipe.version,
+        title=recipe.title,
+        task="multilabel",
+        classes=tuple(
+            _class(state, threshold)
+            for state, threshold in zip(judged.standing, calibration.threshold, strict=True)
+        ),
+        preprocess=Preprocess.model_validate(recipe.preprocess.model_dump()),
+        heat=HeatSpec(kind="contribution", height=judged.grid[0], width=judged.grid[1], per_class=True),
+        calibration=DeclaredCalibration(scale=calibration.slope, bias=calibration.bias),
+        intended_use=recipe.use,
+        training=Training(
+            recipe=f"{recipe.id}.toml",
+            recipe_digest=record["recipe_sha256"],
+            data_digest=record["data_sha256"],
+            films=origin.films,
+            licence=f"research use only; {recipe.data_licence}",
+        ),
+        metrics=_metrics(judged.found),
+        opset=OPSET,
+        files=dict(files),
+    )
+
+
+def _class(state: Standing, threshold: float) -> ModelClass:
+    term = TERMS[state.class_id]
+    return ModelClass(
+        id=state.class_id,
+        role=term.role,
+        code=term.code,
+        site=term.site,
+        threshold=round(threshold, 6) if state.reported else None,
+        reported=state.reported,
+        note=state.note or "threshold: Youden's point on validation, drawn towards the prevalence",
+    )
+
+
+def _metrics(found: Figures) -> dict[str, Metric]:
+    """Mean figures, then one AUROC for each class that has positive test films."""
+    named = {
+        "auroc_mean_reported": (found.macro, found.films),
+        "auroc_mean_reported_within_source": (found.macro_within, found.films),
+        "auroc_mean_reported_baseline": (found.baseline, found.films),
+        **{f"auroc_{c.class_id}": (c.auroc, c.positives) for c in found.classes},
+    }
+    return {name: _metric(e, n) for name, (e, n) in named.items() if e is not None and e.value is not None}
+
+
+def _metric(estimate: Estimate, n: int) -> Metric:
+    if estimate.value is None:
+        raise ValueError("an estimate without a value is no metric")
+    return Metric(value=estimate.value, low=estimate.low, high=estimate.high, n=n)

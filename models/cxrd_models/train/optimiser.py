@@ -1,0 +1,72 @@
+"""Which parameters learn, how fast, and how the rate moves over a phase."""
+
+from __future__ import annotations
+
+import math
+from fnmatch import fnmatchcase
+
+import torch
+from torch import nn
+
+from cxrd_models.errors import RecipeError
+from cxrd_models.recipe import Phase
+from cxrd_models.zoo.contract import ChestClassifier
+
+_DIV_START, _DIV_END = 25.0, 1e4  # one-cycle's usual start and end below its peak
+
+
+def optimiser_for(model: ChestClassifier, phase: Phase) -> torch.optim.AdamW:
+    """AdamW over the parameters that the phase's patterns name; the others are frozen.
+
+    Norms and biases do not decay. Each group remembers its peak rate as ``peak``.
+
+    Raises
+    ------
+    RecipeError
+        A pattern that matches no parameter: a recipe for another architecture.
+    """
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        pattern = next((p for p in phase.rates if fnmatchcase(name, p)), None)
+        learns = pattern is not None and not name.startswith("momentum.")
+        parameter.requires_grad_(learns)
+        if learns and pattern is not None:
+            groups.setdefault((pattern, parameter.ndim > 1), []).append(parameter)
+    idle = [p for p in phase.rates if not any(key[0] == p for key in groups)]
+    if idle:
+        raise RecipeError(f"phase {phase.name}: {', '.join(idle)} matches no parameter of this model")
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": phase.rates[pattern],
+                "peak": phase.rates[pattern],
+                "weight_decay": phase.weight_decay if decays else 0.0,
+            }
+            for (pattern, decays), parameters in groups.items()
+        ]
+    )
+
+
+def set_rate(optimiser: torch.optim.Optimizer, phase: Phase, progress: float) -> None:
+    """Put every group at its rate for ``progress`` 0..1 of the phase."""
+    factor = rate_factor(phase, progress)
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+def rate_factor(phase: Phase, progress: float) -> float:
+    """Share of the peak rate at ``progress`` 0..1."""
+    if phase.schedule == "constant":
+        return 1.0
+    onecycle = phase.schedule == "onecycle"
+    rise = 0.3 if onecycle else phase.warmup
+    start, end = (1 / _DIV_START, 1 / _DIV_END) if onecycle else (0.0, 0.01)
+    if progress < rise:
+        return start + (1 - start) * (_cosine(progress / rise) if onecycle else progress / rise)
+    return 1 + (end - 1) * _cosine((progress - rise) / (1 - rise))
+
+
+def _cosine(x: float) -> float:
+    """0 at 0, 1 at 1, flat at both ends."""
+    return (1 - math.cos(math.pi * min(max(x, 0.0), 1.0))) / 2

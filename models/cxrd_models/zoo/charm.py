@@ -1,0 +1,126 @@
+"""CHARM: multi-scale attention, a momentum branch and a memory of rare findings (seed 004, our decisions).
+
+::
+
+    image [N,1,H,W] -> trunk [N,320,h,w] -> final block F [N,D,h,w]        (online)
+                                         -> its momentum copy M [N,D,h,w]  (no gradient)
+    A = sigmoid(1x1(conv1(F), conv3(F), conv5(F)))   [N,1,h,w]
+    s = F*A + M;  f = mean(s) [N,D];  m = memory(f) [N,D]
+    logits = Linear(ReLU(Linear(BatchNorm(f + m))))  [N,K]
+
+The head is piecewise linear, so its gradient g_k has a closed form and each logit decomposes exactly:
+``logit_k = mean(g_k . s) + g_k . m + b_k``. Heat is the positive part of ``g_k . s``: what each cell adds.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from cxrd_models.zoo.charm_graph import CharmGraph
+from cxrd_models.zoo.charm_parts import CharmOptions, Head, MultiScaleAttention, heat_of
+from cxrd_models.zoo.contract import Batch, Output
+from cxrd_models.zoo.memory import RareMemory
+from cxrd_models.zoo.mobilenet import FINAL_CHANNELS, MobileNetV2Features, to_imagenet_range
+
+
+class Charm(nn.Module):
+    """CHARM on MobileNetV2 (size ``small``); implements `ChestClassifier`.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        K names, in the order of the logits.
+    prevalence : tuple of float
+        Share of each class among the training films, 0..1: which of them are rare.
+    options : CharmOptions
+        The recipe's figures.
+    """
+
+    def __init__(
+        self, classes: tuple[str, ...], prevalence: tuple[float, ...], options: CharmOptions
+    ) -> None:
+        super().__init__()
+        self.classes, self.options = classes, options
+        self.backbone = MobileNetV2Features()
+        self.momentum = copy.deepcopy(self.backbone.final).requires_grad_(requires_grad=False)
+        self.attention = MultiScaleAttention(FINAL_CHANNELS, max(1, FINAL_CHANNELS // options.reduction))
+        rare = tuple(i for i, share in enumerate(prevalence) if share < options.rare_prevalence)
+        self.memory = RareMemory(
+            FINAL_CHANNELS, rare, slots=options.slots, k=options.k, weights=options.weights, tau=options.tau
+        )
+        self.head = Head(FINAL_CHANNELS, options.hidden, len(classes), options.dropout)
+
+    def backbone_prefix(self) -> str:
+        """State keys below this prefix are those of torchvision's ``mobilenet_v2``."""
+        return "backbone."
+
+    def on_backbone_loaded(self) -> None:
+        """Start the momentum copy from the loaded final block."""
+        self.momentum.load_state_dict(self.backbone.final.state_dict())
+
+    def train(self, mode: bool = True) -> Charm:  # noqa: FBT001, FBT002 - torch's own signature
+        """Switch the mode; the backbone's statistics stay as published (its norms come folded)."""
+        super().train(mode)
+        self.backbone.eval()
+        self.momentum.eval()
+        return self
+
+    def maps(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Spatial evidence s [N, D, h, w] and the momentum branch's map M [N, D, h, w]."""
+        trunk = self.backbone.trunk(to_imagenet_range(image))
+        online = self.backbone.final(trunk)
+        with torch.no_grad():
+            anchored: Tensor = self.momentum(trunk)
+        return online * self.attention(online) + anchored, anchored
+
+    def forward(self, image: Tensor, ids: Tensor | None = None) -> Output:
+        """Judge films [N, 1, H, W] in 0..1."""
+        evidence, anchored = self.maps(image)
+        feature = evidence.mean(dim=(2, 3))
+        judged = feature + self.memory(feature, ids)
+        with torch.no_grad():
+            heat = heat_of(self.head.gradient(judged), evidence)
+        return Output(self.head(judged), heat, anchored.mean(dim=(2, 3)))
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """[N, 1280] mean of the backbone's last map."""
+        features: Tensor = self.backbone(to_imagenet_range(image))
+        return features.mean(dim=(2, 3))
+
+    @torch.no_grad()
+    def post_step(self, batch: Batch, output: Output, epoch: float) -> None:
+        """Move the momentum copy towards the online block, then store the rare films' anchored features."""
+        keep = self.options.momentum * min(1.0, epoch)
+        ema_update(self.momentum, self.backbone.final, keep)
+        self.memory.write(output.embedding, batch.target * batch.known, batch.ids)
+
+    def export_view(self) -> nn.Module:
+        """``image -> (logits, heat)`` with norms folded, the bank packed and nothing left to update."""
+        own = copy.deepcopy(self).eval()
+        return CharmGraph(
+            own.backbone,
+            own.momentum,
+            own.attention,
+            own.head,
+            bank=own.memory.snapshot(),
+            options=self.options,
+        )
+
+
+@torch.no_grad()
+def ema_update(kept: nn.Module, online: nn.Module, keep: float) -> None:
+    """``kept = keep * kept + (1 - keep) * online`` over parameters and float buffers; counters are copied."""
+    for old, new in zip(_state(kept), _state(online), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - keep)
+        else:
+            old.copy_(new)
+
+
+def _state(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()

@@ -1,0 +1,103 @@
+"""The parts that CHARM trains with and infers with: options, attention gate, head, heat."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from cxrd.findings import Value
+from cxrd_models.zoo.memory import Weights
+
+
+class CharmOptions(Value):
+    """The ``[model]`` table of a recipe.
+
+    Attributes
+    ----------
+    reduction : int
+        Each attention convolution has D / reduction channels.
+    hidden : int
+        Width of the head.
+    dropout : float
+        Between the head's two layers, 0..1.
+    slots, k, weights, tau
+        The memory, see `RareMemory`.
+    rare_prevalence : float
+        A class of lower share among the training films, 0..1, has a ring in the memory.
+    momentum : float
+        Share of the old weights that the momentum copy keeps at each step, reached after one epoch.
+    """
+
+    reduction: int = Field(8, ge=1)
+    hidden: int = Field(512, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    slots: int = Field(512, ge=0)
+    k: int = Field(3, ge=1)
+    weights: Weights = "softmax"
+    tau: float = Field(0.1, gt=0)
+    rare_prevalence: float = Field(0.02, ge=0, le=1)
+    momentum: float = Field(0.99, ge=0, lt=1)
+
+
+class MultiScaleAttention(nn.Module):
+    """[N, D, h, w] to one gate [N, 1, h, w] in 0..1 from 1x1, 3x3 and 5x5 neighbourhoods."""
+
+    def __init__(self, channels: int, reduced: int) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(nn.Conv2d(channels, reduced, k, padding=k // 2) for k in (1, 3, 5))
+        self.merge = nn.Conv2d(3 * reduced, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate of each cell."""
+        return torch.sigmoid(self.merge(torch.cat([scale(x) for scale in self.scales], dim=1)))
+
+
+class Head(nn.Module):
+    """BatchNorm, Linear, ReLU, Dropout, Linear; knows its own gradient.
+
+    Parameters
+    ----------
+    channels, hidden, classes : int
+        D, width, K.
+    dropout : float
+        0..1.
+    """
+
+    def __init__(self, channels: int, hidden: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(channels)
+        self.first = nn.Linear(channels, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Linear(hidden, classes)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """[N, D] to logits [N, K]."""
+        logits: Tensor = self.last(self.dropout(torch.relu(self.first(self.norm(z)))))
+        return logits
+
+    def gradient(self, z: Tensor) -> Tensor:
+        """Return d logits / d z, [N, K, D], in eval mode, without autograd."""
+        scale, shift = affine(self.norm)
+        active = (self.first(z * scale + shift) > 0).to(z.dtype)
+        slope: Tensor = (active[:, None, :] * self.last.weight[None]) @ (self.first.weight * scale)
+        return slope
+
+
+def heat_of(gradient: Tensor, evidence: Tensor) -> Tensor:
+    """Positive part of g [N, K, D] . s [N, D, h, w]: [N, K, h, w]."""
+    return torch.relu(torch.einsum("nkd,ndhw->nkhw", gradient, evidence))
+
+
+def affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Scale and shift that a norm applies in eval mode.
+
+    Raises
+    ------
+    TypeError
+        The norm keeps no statistics, so it has no eval form.
+    """
+    if norm.running_mean is None or norm.running_var is None:
+        raise TypeError("this BatchNorm keeps no statistics")
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale

@@ -1,0 +1,106 @@
+"""MobileNetV2 (arXiv 1801.04381), written here so that the small models need neither timm nor torchvision.
+
+Parameter names follow torchvision's ``mobilenet_v2`` so that its published weights load as they are.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+TRUNK_CHANNELS = 320
+FINAL_CHANNELS = 1280
+STRIDE = 32
+# expansion, output channels, repeats, stride of the first repeat (table 2 of the paper)
+_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, TRUNK_CHANNELS, 1, 1),
+)
+
+
+def conv_block(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution, BatchNorm, ReLU6: keys ``0.weight``, ``1.*``."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU6(inplace=False),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Expand, depthwise, project; added to its input where the shapes agree.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    stride : int
+        1 or 2.
+    expansion : int
+        Ratio of the hidden to the input channels; 1 leaves the expansion out.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[nn.Module] = [] if expansion == 1 else [conv_block(inputs, hidden, 1)]
+        layers += [
+            conv_block(hidden, hidden, 3, stride, groups=hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, h, w] to [N, outputs, h / stride, w / stride]."""
+        y: Tensor = self.conv(x)
+        return x + y if self.residual else y
+
+
+class MobileNetV2Features(nn.Module):
+    """The ``features`` of torchvision's ``mobilenet_v2``: 19 blocks, index 18 the final 1x1 block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = [conv_block(3, 32, 3, 2)]
+        channels = 32
+        for expansion, outputs, repeats, stride in _STAGES:
+            for i in range(repeats):
+                blocks.append(InvertedResidual(channels, outputs, stride if i == 0 else 1, expansion))
+                channels = outputs
+        blocks.append(conv_block(channels, FINAL_CHANNELS, 1))
+        self.features = nn.Sequential(*blocks)
+        _initialise(self)
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] in -1..1 to [N, 320, H/32, W/32]: everything before the final block."""
+        for block in list(self.features)[:-1]:
+            x = block(x)
+        return x
+
+    @property
+    def final(self) -> nn.Module:
+        """The final block, [N, 320, h, w] to [N, 1280, h, w]."""
+        return self.features[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] in -1..1 to [N, 1280, H/32, W/32], >= 0."""
+        y: Tensor = self.final(self.trunk(x))
+        return y
+
+
+def _initialise(module: nn.Module) -> None:
+    for m in module.modules():
+        if isinstance(m, nn.Conv2d):
+            nn.init.kaiming_normal_(m.weight)  # by fan-in: a depthwise layer keeps the scale of its input
+
+
+def to_imagenet_range(image: Tensor) -> Tensor:
+    """[N, 1, H, W] grey in 0..1 to [N, 3, H, W] in -1..1 (x / 127.5 - 1 of the 8-bit value)."""
+    return torch.cat([image * 2 - 1] * 3, dim=1)

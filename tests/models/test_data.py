@@ -1,0 +1,143 @@
+"""Labels, splits and films: every fault is named with its file and row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cxrd_models.data.augment import augment, coarser
+from cxrd_models.data.films import load_films
+from cxrd_models.data.manifest import read_manifest
+from cxrd_models.data.shortcut import probe
+from cxrd_models.data.tasks import NIH14, task_of
+from cxrd_models.errors import DataError, RecipeError
+from cxrd_models.recipe import AugmentRecipe, PreprocessRecipe
+
+WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
+SMALL = PreprocessRecipe(height=32, width=32)
+ROWS = [
+    ("a.png", "train", "p1", "Mass|Nodule", "x", "PA"),
+    ("b.png", "val", "p2", "No Finding", "x", "PA"),
+    ("c.png", "test", "p3", "Mass", "y", "AP"),
+]
+
+
+def test_labels_become_targets(write_labels: WriteLabels, tmp_path: Path) -> None:
+    """A pipe list sets its classes, "No Finding" none."""
+    write_labels(tmp_path, ROWS)
+    manifest = read_manifest(tmp_path, NIH14)
+    assert [[NIH14.classes[k] for k in np.flatnonzero(row)] for row in manifest.targets()] == [
+        ["Mass", "Nodule"],
+        [],
+        ["Mass"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("d.png", "test", "p1", "Mass", "x", "PA"), r"patient of row 5 \(d\.png, test\) is also in row 2"),
+        (("d.png", "train", "p9", "Masss", "x", "PA"), r"row 5 \(d\.png\): label 'Masss'"),
+        (("d.png", "train", "p9", "No Finding|Mass", "x", "PA"), r"row 5 \(d\.png\): label 'No Finding'"),
+        (("d.png", "dev", "p9", "Mass", "x", "PA"), r"row 5 \(d\.png\): split 'dev'"),
+        (("a.png", "train", "p1", "Mass", "x", "PA"), r"a\.png is listed more than once"),
+    ],
+)
+def test_a_faulty_row_is_named(
+    write_labels: WriteLabels, tmp_path: Path, row: tuple[str, ...], message: str
+) -> None:
+    """A patient in two splits, a foreign label, an unknown split and a film listed twice are refused."""
+    write_labels(tmp_path, [*ROWS, row])
+    with pytest.raises(DataError, match=message):
+        read_manifest(tmp_path, NIH14)
+
+
+def test_a_folder_that_cannot_serve_is_refused(write_labels: WriteLabels, tmp_path: Path) -> None:
+    """No table, a missing column, an empty split and an unknown task each say what is wrong."""
+    with pytest.raises(DataError, match="does not exist"):
+        read_manifest(tmp_path, NIH14)
+    (tmp_path / "labels.csv").write_text("file,split\n")
+    with pytest.raises(DataError, match="no column patient_id, nih14"):
+        read_manifest(tmp_path, NIH14)
+    write_labels(tmp_path, ROWS[:2])
+    with pytest.raises(DataError, match="no film of split 'test'"):
+        read_manifest(tmp_path, NIH14)
+    with pytest.raises(RecipeError, match="nih15"):
+        task_of("nih15")
+
+
+def test_a_film_that_cannot_be_read_is_named(folder: Path) -> None:
+    """A truncated or missing film names its file and row, and is never skipped."""
+    manifest = read_manifest(folder, NIH14)
+    whole = (folder / "5.png").read_bytes()
+    (folder / "5.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"row 7: 5\.png cannot be read"):
+        load_films(manifest, SMALL)
+    (folder / "5.png").unlink()
+    with pytest.raises(DataError, match=r"row 7: 5\.png cannot be read"):
+        load_films(manifest, SMALL)
+
+
+def test_films_are_read_once_as_8_bit(folder: Path) -> None:
+    """[films, 1, H, W] uint8; the caller is told of each film."""
+    seen: list[None] = []
+    films = load_films(read_manifest(folder, NIH14), SMALL, lambda: seen.append(None))
+    assert ((24, 1, 32, 32), np.dtype(np.uint8), 24) == (films.shape, films.dtype, len(seen))
+
+
+def test_a_class_that_a_source_hardly_shows_is_not_learnt_there(
+    write_labels: WriteLabels, tmp_path: Path
+) -> None:
+    """With two positives asked for, Mass is known on source x alone, and for every split of it."""
+    rows = [
+        (f"{i}.png", "train", f"p{i}", "Mass" if i < 3 else "No Finding", "xy"[i > 3], "PA") for i in range(6)
+    ]
+    rows += [("v.png", "val", "pv", "Mass", "x", "PA"), ("t.png", "test", "pt", "Mass", "y", "PA")]
+    write_labels(tmp_path, rows)
+    known = read_manifest(tmp_path, NIH14).known(2)[:, NIH14.classes.index("Mass")]
+    assert known.tolist() == [1, 1, 1, 1, 0, 0, 1, 0]
+
+
+def test_the_probe_finds_a_label_that_follows_from_the_source(
+    write_labels: WriteLabels, tmp_path: Path
+) -> None:
+    """Mass only on source x: the source alone tells it; the view does not."""
+    rows = [
+        (
+            f"{i}.png",
+            ("train", "val", "test")[i % 3],
+            f"p{i}",
+            "Mass" if i % 2 else "No Finding",
+            "xy"[i % 2],
+            "PA",
+        )
+        for i in range(24)
+    ]
+    write_labels(tmp_path, rows)
+    found = {s.class_id: s for s in probe(read_manifest(tmp_path, NIH14))}["Mass"]
+    assert (found.source_auroc, found.view_auroc, found.by_source) == (1.0, 0.5, {"x": 0.0, "y": 1.0})
+
+
+def test_augmentation_repeats_and_stays_in_range() -> None:
+    """The same generator gives the same films, in 0..1; without settings nothing changes."""
+    image = torch.rand(4, 1, 32, 32)
+    recipe = AugmentRecipe(
+        rotation=10, scale=0.1, shift=0.1, contrast=0.3, brightness=0.2, blur=1, blur_sizes=(8, 8)
+    )
+    one, two = (augment(image, recipe, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert 0 <= float(one.min()) <= float(one.max()) <= 1
+    assert not torch.allclose(one, image)
+    torch.testing.assert_close(augment(image, AugmentRecipe(), torch.Generator()), image, rtol=0, atol=1e-5)
+
+
+def test_a_coarser_film_is_what_a_small_archive_would_have_kept() -> None:
+    """Reducing a film that was enlarged from that size gives it back: only finer detail goes."""
+    small = torch.rand(1, 1, 16, 16)
+    large = small.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    torch.testing.assert_close(coarser(large, 16), large)
+    assert float(coarser(torch.rand(1, 1, 64, 64), 16).std()) < float(torch.rand(1, 1, 64, 64).std()) / 2

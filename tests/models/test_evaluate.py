@@ -1,0 +1,105 @@
+"""Figures against scikit-learn, calibration that keeps the order, thresholds that do not overreach."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from cxrd_models.evaluate.calibration import calibrate
+from cxrd_models.evaluate.figures import Scored, figures
+from cxrd_models.evaluate.scores import (
+    auroc,
+    auroc_within,
+    average_precision,
+    expected_calibration_error,
+    resamples,
+)
+
+RANDOM = np.random.default_rng(4)
+TARGET = (RANDOM.random(200) < 0.3).astype(np.float64)
+SCORE = np.round(TARGET + RANDOM.normal(0, 1, 200), 1)  # rounded: many ties
+
+
+def test_areas_agree_with_scikit_learn() -> None:
+    """AUROC and average precision, with ties."""
+    assert pytest.approx(roc_auc_score(TARGET, SCORE)) == float(auroc(TARGET, SCORE)[0])
+    assert pytest.approx(average_precision_score(TARGET, SCORE)) == average_precision(TARGET, SCORE)
+
+
+def test_a_weighted_area_is_the_area_of_repeated_films() -> None:
+    """Multiplicities count as copies, which is what a bootstrap needs."""
+    weight = RANDOM.integers(0, 3, (4, 200)).astype(np.float64)
+    expected = [
+        roc_auc_score(np.repeat(TARGET, w.astype(int)), np.repeat(SCORE, w.astype(int))) for w in weight
+    ]
+    np.testing.assert_allclose(auroc(TARGET, SCORE, weight), expected)
+
+
+def test_an_area_without_positives_is_unknown() -> None:
+    """One-sided films give NaN, not a flattering number."""
+    assert np.isnan(auroc(np.zeros(5), np.arange(5.0))[0])
+    assert np.isnan(average_precision(np.zeros(5), np.arange(5.0)))
+
+
+def test_telling_sources_apart_earns_nothing_within_them() -> None:
+    """A score that is the source: good over all pairs, worthless within sources."""
+    source = np.array(["a"] * 50 + ["b"] * 50)
+    target = np.r_[np.ones(40), np.zeros(10), np.ones(10), np.zeros(40)]
+    score = (source == "a").astype(np.float64)
+    assert float(auroc(target, score)[0]) == pytest.approx(0.8)
+    assert float(auroc_within(target, score, source)[0]) == pytest.approx(0.5)
+
+
+def test_resampling_draws_patients_whole() -> None:
+    """All films of a patient have one multiplicity, and as many patients are drawn as there are."""
+    patient = np.array(["a", "a", "b", "c", "c", "c"])
+    drawn = resamples(patient, 50, seed=1)
+    assert np.array_equal(drawn[:, 0], drawn[:, 1])
+    assert np.array_equal(drawn[:, 3], drawn[:, 5])
+    assert (drawn[:, 0] + drawn[:, 2] + drawn[:, 3]).tolist() == [3.0] * 50
+
+
+def test_calibration_keeps_the_order_and_states_the_frequency() -> None:
+    """AUROC does not change, overconfident logits become honest, and a slope is positive even if inverted."""
+    truth = 1 / (1 + np.exp(-RANDOM.normal(-1, 1.5, 600)))
+    target = (RANDOM.random(600) < truth).astype(np.float64)
+    logits = np.stack([4 * np.log(truth / (1 - truth)) + 2, -np.log(truth / (1 - truth))], axis=1)
+    both = np.stack([target, target], axis=1)
+    found = calibrate(logits, both, np.ones_like(both))
+    p = found.apply(logits)
+    assert min(found.slope) > 0
+    np.testing.assert_allclose(auroc(target, p[:, 0]), auroc(target, logits[:, 0]))
+    raw = 1 / (1 + np.exp(-logits[:, 0]))
+    assert expected_calibration_error(target, p[:, 0]) < expected_calibration_error(target, raw) / 2
+    assert float(p[:, 0].mean()) == pytest.approx(float(target.mean()), abs=0.01)
+
+
+def test_few_positives_do_not_choose_a_threshold_alone() -> None:
+    """Two positives far out: the operating point stays near the prevalence, not at the outliers."""
+    target = np.r_[np.ones(2), np.zeros(198)]
+    logits = np.r_[[8.0, 9.0], np.linspace(-3, 3, 198)]
+    found = calibrate(logits[:, None], target[:, None], np.ones((200, 1)))
+    youden = float(found.apply(np.array([[8.0]]))[0, 0])
+    assert 0.01 < found.threshold[0] < youden / 2
+
+
+def test_figures_compare_with_the_baseline_on_the_same_resamples() -> None:
+    """A model that equals its baseline differs by exactly nothing, interval included."""
+    probability = 1 / (1 + np.exp(-SCORE))[:, None]
+    scored = Scored(
+        ("Mass",),
+        TARGET[:, None].astype(np.float32),
+        probability,
+        probability.copy(),
+        np.array(["s"] * 200),
+        np.array([f"p{i // 2}" for i in range(200)]),
+        (0.5,),
+    )
+    found = figures("test", scored, ("Mass",), seed=1)
+    assert found.difference is not None
+    assert (found.difference.value, found.difference.low, found.difference.high) == (0.0, 0.0, 0.0)
+    assert found.macro.value == pytest.approx(roc_auc_score(TARGET, SCORE), abs=1e-4)
+    assert found.macro.low is not None
+    assert found.macro.high is not None
+    assert found.macro.low < roc_auc_score(TARGET, SCORE) < found.macro.high

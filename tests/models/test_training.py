@@ -1,0 +1,174 @@
+"""A run from folder to calibrated weights: resumed, stopped, refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from cxrd_models.errors import DivergedError, RecipeError, StoppedError, WeightsError
+from cxrd_models.recipe import Recipe, read_recipe
+from cxrd_models.train.run import Start, train
+from cxrd_models.train.watch import Watch
+
+WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
+PHASES: list[dict[str, Any]] = [
+    {"name": "head", "epochs": 1, "batch": 4, "rates": {"head.*": 1e-3, "attention.*": 1e-3}},
+    {
+        "name": "finetune",
+        "epochs": 2,
+        "batch": 4,
+        "loss": "asymmetric",
+        "schedule": "onecycle",
+        "rates": {"head.*": 1e-3, "backbone.features.1[78].*": 1e-4},
+    },
+]
+
+
+def recipe(**changes: Any) -> Recipe:
+    """Return a run of nine steps on 64-pixel films."""
+    values: dict[str, Any] = {
+        "id": "tiny",
+        "version": "1.0.0",
+        "title": "a test",
+        "architecture": "charm",
+        "size": "small",
+        "task": "nih14",
+        "seed": 5,
+        "ema": 0.5,
+        "data_licence": "made for this test",
+        "preprocess": {"id": "plain", "height": 64, "width": 64},
+        "model": {"reduction": 128, "hidden": 16, "slots": 28, "rare_prevalence": 0.5},
+        "augment": {"rotation": 5, "shift": 0.1, "contrast": 0.1, "blur": 0.5, "blur_sizes": [16, 32]},
+        "report": {"min_train": 1, "min_val": 1, "min_test": 1},
+        "use": {"text": "tests", "views": ["PA"]},
+        "phases": PHASES,
+    }
+    return Recipe.model_validate({**values, **changes})
+
+
+class StoppingAfter(Watch):
+    """A watch whose person presses Ctrl-C after so many steps."""
+
+    def __init__(self, log: Path, steps: int) -> None:
+        self.left = steps
+        super().__init__(log, Console(file=StringIO()))
+
+    @property
+    def stopping(self) -> bool:
+        """Asked before each step."""
+        self.left -= 1
+        return self.left < 0
+
+    @stopping.setter
+    def stopping(self, value: bool) -> None:
+        """Leave it to the count."""
+
+
+def quiet(out: Path) -> Watch:
+    return Watch(out / "log.jsonl", Console(file=StringIO()))
+
+
+def start(data: Path, out: Path, *, resume: bool = False, init: Path | None = None) -> Start:
+    out.mkdir(parents=True, exist_ok=True)
+    return Start(data, out, init, resume, "tiny")
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    best: dict[str, torch.Tensor] = torch.load(out / "best.pt", weights_only=True)["model"]
+    return best
+
+
+def test_a_resumed_run_equals_the_straight_run(folder: Path, tmp_path: Path) -> None:
+    """Stopped in the middle of an epoch and at a phase's start, then resumed: bit for bit the same result."""
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    train(recipe(), start(folder, straight), quiet(straight))
+    for steps, resume in ((4, False), (2, True)):
+        go = start(folder, broken, resume=resume)
+        with pytest.raises(StoppedError):
+            train(recipe(), go, StoppingAfter(broken / "log.jsonl", steps))
+    train(recipe(), start(folder, broken, resume=True), quiet(broken))
+    expected, actual = weights(straight), weights(broken)
+    assert expected.keys() == actual.keys()
+    assert all(torch.equal(expected[k], actual[k]) for k in expected)
+    calibration = "calibration.json"
+    assert (straight / calibration).read_text() == (broken / calibration).read_text()
+
+
+def test_resuming_with_another_recipe_or_data_is_refused(
+    write_labels: WriteLabels, folder: Path, tmp_path: Path
+) -> None:
+    """A run goes on only as what it was begun as, and never over another run."""
+    out = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        train(recipe(), start(folder, out), StoppingAfter(out / "log.jsonl", 1))
+    with pytest.raises(RecipeError, match="holds a run already"):
+        train(recipe(), start(folder, out), quiet(out))
+    with pytest.raises(RecipeError, match="another recipe"):
+        train(recipe(seed=6), start(folder, out, resume=True), quiet(out))
+    rows = [line.split(",") for line in (folder / "labels.csv").read_text().splitlines()[1:]]
+    write_labels(folder, [tuple(row) for row in rows[:-1]])
+    with pytest.raises(RecipeError, match="another data"):
+        train(recipe(), start(folder, out, resume=True), quiet(out))
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(folder: Path, tmp_path: Path) -> None:
+    """The identity in the checkpoint is read before its weights."""
+    out = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        train(recipe(), start(folder, out), StoppingAfter(out / "log.jsonl", 1))
+    content = torch.load(out / "last.pt", weights_only=True)
+    torch.save({**content, "identity": "deit_scm small atel3"}, out / "last.pt")
+    with pytest.raises(WeightsError, match="written for deit_scm small atel3"):
+        train(recipe(), start(folder, out, resume=True), quiet(out))
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(folder: Path, tmp_path: Path) -> None:
+    """An absurd rate ends in DivergedError that names the place; the last good epoch stays."""
+    out = tmp_path / "run"
+    wild = [PHASES[0], {**PHASES[1], "rates": {"head.*": 1e30}, "clip_norm": 1e30, "schedule": "constant"}]
+    with pytest.raises(DivergedError, match="finetune"):
+        train(recipe(phases=wild), start(folder, out), quiet(out))
+    assert all(torch.isfinite(v).all() for v in weights(out).values() if v.is_floating_point())
+
+
+def test_published_weights_must_fit(folder: Path, tmp_path: Path) -> None:
+    """A missing key is named, and nothing is trained."""
+    init = tmp_path / "other.pth"
+    torch.save({"features.0.0.weight": torch.zeros(32, 3, 3, 3)}, init)
+    with pytest.raises(WeightsError, match=r"missing features\.0\.1\.weight"):
+        train(recipe(), start(folder, tmp_path / "run", init=init), quiet(tmp_path / "run"))
+
+
+def test_a_pattern_that_matches_nothing_is_refused(folder: Path, tmp_path: Path) -> None:
+    """A recipe written for another architecture does not train silently with frozen parts."""
+    phases = [{**PHASES[0], "rates": {"denseblock4.*": 1e-4}}]
+    with pytest.raises(RecipeError, match=r"denseblock4\.\* matches no parameter"):
+        train(recipe(phases=phases), start(folder, tmp_path / "run"), quiet(tmp_path / "run"))
+
+
+def test_the_log_has_a_line_for_each_epoch(folder: Path, tmp_path: Path) -> None:
+    """JSON lines with phase, epoch, loss and validation score."""
+    out = tmp_path / "run"
+    train(recipe(phases=PHASES[:1]), start(folder, out), quiet(out))
+    events = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [(e["event"], e["phase"], e["epoch"]) for e in events] == [("epoch", "head", 1)]
+
+
+def test_every_recipe_of_the_repository_is_valid(root: Path) -> None:
+    """What lies in config/train can be read."""
+    names = [path.stem for path in (root / "config" / "train").glob("*.toml")]
+    assert "charm" in names
+    assert names == [read_recipe(name).id for name in names]
+
+
+def test_an_unknown_recipe_names_the_known_ones() -> None:
+    """A typing error in a recipe's name ends with the list of names."""
+    with pytest.raises(RecipeError, match=r"known: .*charm"):
+        read_recipe("charme")
