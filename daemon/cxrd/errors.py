@@ -5,6 +5,7 @@
     CxrdError                 what failed; .hint says what to do next, .retryable who acts on it
     ├── ConfigError           the operator's configuration is wrong (exit code 2)
     ├── PackageError          a model package is incomplete, altered or not for this version
+    ├── InferenceError        a model was fed, or gave, something that cannot be judged
     ├── Refused               an object that cannot be analysed; .reason is a bounded code
     ├── StoreError            the database or the payload store does not answer (retryable)
     │   └── Conflict          a SOP Instance UID arrived again with other bytes
@@ -47,6 +48,10 @@ class ConfigError(CxrdError):
 
 class PackageError(CxrdError):
     """A model package is refused at load: a digest, the schema or the graph does not fit."""
+
+
+class InferenceError(CxrdError):
+    """A model was fed what it was not made for, or gave an answer that cannot be one (not finite, wrong shape)."""
 
 
 class Reason(StrEnum):

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from cxrd.findings import Box, FilmRef
 
 FINE = 16
-"""Steps that a grid cell is divided into before the box is drawn; finer changes nothing that a person could see."""
+"""Steps that a grid cell is divided into before the box is drawn; finer changes nothing a person could see."""
 
 
 def in_film_orientation(grid: NDArray[np.float32], film: FilmRef) -> NDArray[np.float32]:
-    """A map of shape (h, w) as a reader sees the film: models never see mirrored films, readers may."""
+    """Turn a map of shape (h, w) as the reader's film is turned: models never see mirrored films."""
     return np.ascontiguousarray(grid[:, ::-1]) if film.mirrored else grid
 
 
@@ -27,7 +27,7 @@ def box_on_film(grid: NDArray[np.float32], film: FilmRef, *, threshold: float, m
     film : FilmRef
         Gives the source matrix.
     threshold : float
-        Part of the peak, 0..1, exclusive.
+        Part of the interpolated map's peak, 0..1, exclusive.
     min_peak : float
         Raw value; a map that never exceeds it localises nothing.
 
@@ -36,14 +36,12 @@ def box_on_film(grid: NDArray[np.float32], film: FilmRef, *, threshold: float, m
     Box or None
         In source pixel edges, inside the film; None when the map localises nothing.
     """
-    peak = float(grid.max(initial=0.0))
-    if peak <= min_peak or peak <= 0.0:
+    if float(grid.max(initial=0.0)) <= max(min_peak, 0.0):
         return None
     height, width = (side * FINE for side in grid.shape)
     fine = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
-    count, _, stats, _ = cv2.connectedComponentsWithStats((fine > threshold * peak).astype(np.uint8), connectivity=4)
-    if count < 2:
-        return None
+    warm = (fine > threshold * fine.max()).astype(np.uint8)   # its own peak: a lone cell loses height between cells
+    _, _, stats, _ = cv2.connectedComponentsWithStats(warm, connectivity=4)   # row 0 is the background
     left, top, across, down, _ = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))]
     sx, sy = film.columns / width, film.rows / height
     return Box(left=left * sx, top=top * sy, right=(left + across) * sx, bottom=(top + down) * sy)

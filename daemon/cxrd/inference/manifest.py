@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from cxrd.findings import ClassRole, Code, Value
 from cxrd.imaging.preprocess import Preprocess
@@ -28,7 +28,7 @@ def _sha256(text: str) -> str:
 
 
 def _semver(text: str) -> str:
-    if not re.fullmatch(r"\d+\.\d+\.\d+", text):
+    if not re.fullmatch(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}", text):   # one spelling for one version
         msg = "a version is MAJOR.MINOR.PATCH"
         raise ValueError(msg)
     return text
@@ -81,18 +81,18 @@ class HeatSpec(Value):
     """
 
     kind: str
-    height: int
-    width: int
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
     per_class: bool
-    box_threshold: Unit = 0.4
-    min_peak: float = 0.0
+    box_threshold: float = Field(0.4, ge=0, lt=1)
+    min_peak: FiniteFloat = 0.0
 
 
 class Calibration(Value):
     """What the graph applies before ``probs``: ``activation(logits * scale + bias)``; for the record only."""
 
-    scale: tuple[float, ...]
-    bias: tuple[float, ...]
+    scale: tuple[FiniteFloat, ...]
+    bias: tuple[FiniteFloat, ...]
 
 
 class IntendedUse(Value):
@@ -108,10 +108,18 @@ class IntendedUse(Value):
         One sentence for a person.
     """
 
-    views: tuple[Literal["PA", "AP"], ...]
-    min_age_years: float | None = None
-    max_age_years: float | None = None
+    views: tuple[Literal["PA", "AP"], ...] = Field(min_length=1)
+    min_age_years: FiniteFloat | None = None
+    max_age_years: FiniteFloat | None = None
     text: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.min_age_years, self.max_age_years
+        if low is not None and high is not None and low > high:
+            msg = f"min_age_years {low:g} is above max_age_years {high:g}"
+            raise ValueError(msg)
+        return self
 
 
 class Training(Value):
@@ -139,14 +147,29 @@ class Training(Value):
 class Metric(Value):
     """An estimate and its 95 % interval on the test split."""
 
-    value: float
-    low: float | None = None
-    high: float | None = None
+    value: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
     n: int
 
 
 class Manifest(Value):
-    """The whole file; ``files`` maps every other file of the package to its sha256 (hex)."""
+    """The whole file.
+
+    Attributes
+    ----------
+    task : {"binary", "multiclass", "multilabel"}
+        ``binary``: one class (sigmoid) or two that exclude each other (softmax). ``multiclass``: two or more that
+        exclude each other. ``multilabel``: each class for itself (sigmoid).
+    classes : tuple of ModelClass
+        In the order of the graph's outputs.
+    inputs : tuple of str
+        Names of the graph's inputs.
+    metrics : dict of str to Metric
+        By name, e.g. ``auroc_Effusion``.
+    files : dict of str to str
+        Every other file of the package, relative, and its sha256 (hex).
+    """
 
     schema_version: Literal[1]
     id: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
@@ -164,12 +187,21 @@ class Manifest(Value):
     opset: int
     files: dict[str, Digest]
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether the classes exclude each other, so that a film's probabilities sum to 1."""
+        return self.task != "multilabel" and len(self.classes) > 1
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [c.id for c in self.classes]
         doubled = sorted({n for n in names if names.count(n) > 1})
         outside = [f for f in self.files if Path(f).is_absolute() or ".." in Path(f).parts]
+        least, most = {"binary": (1, 2), "multiclass": (2, len(names))}.get(self.task, (1, len(names)))
+        scales = self.calibration and (len(self.calibration.scale), len(self.calibration.bias))
         faults = [
+            *([] if least <= len(names) <= most else [f"a {self.task} model cannot have {len(names)} class(es)"]),
+            *([] if scales in {None, (len(names),) * 2} else ["calibration has not one scale and bias for each class"]),
             *(f"class {n} stands twice" for n in doubled),
             *([] if GRAPH in self.files else [f"files does not name {GRAPH}"]),
             *(f"file {f} lies outside the package" for f in outside),

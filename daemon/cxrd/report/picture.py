@@ -1,0 +1,167 @@
+"""The picture of a Secondary Capture: the film with its heat on the left, what was answered on the right.
+
+Nothing that names a patient is drawn. Present, absent and undetermined differ by word and mark, not by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from cxrd.findings import Answer, ClassRole, FilmAnalysis, Finding, ModelAnswer
+from cxrd.imaging.overlay import blend, colours, draw_boxes
+from cxrd.report.facts import PRODUCT, RESEARCH_USE, ReportFacts
+
+HEIGHT = 1024
+PANEL = 460
+MARGIN = 24
+BLACK, PANEL_GREY, RULE = (0, 0, 0), (24, 27, 31), (70, 76, 84)
+WHITE, QUIET, STRONG, WARN = (240, 243, 246), (158, 167, 178), (255, 214, 64), (255, 170, 110)
+MARKS = {Answer.PRESENT: "present", Answer.ABSENT: "absent", Answer.UNDETERMINED: "not determined"}
+
+
+def render(film: FilmAnalysis, preview: NDArray[np.uint8], facts: ReportFacts, now: datetime) -> NDArray[np.uint8]:
+    """Draw one capture.
+
+    Parameters
+    ----------
+    film : FilmAnalysis
+        What was found on the film.
+    preview : uint8 (h, w)
+        Display-ready film in the source's orientation.
+    now : datetime
+        Time of the analysis.
+
+    Returns
+    -------
+    uint8 (1024, w', 3)
+        RGB.
+    """
+    height, width = preview.shape
+    size = (round(width * HEIGHT / height), HEIGHT)
+    large = cv2.resize(preview, size, interpolation=cv2.INTER_AREA if height > HEIGHT else cv2.INTER_CUBIC)
+    shown = [x for a in film.answers for x in a.findings if x.answer is Answer.PRESENT and x.role is ClassRole.FINDING]
+    left = blend(np.asarray(large, np.uint8), [x.heat.grid() for x in shown if x.heat])
+    draw_boxes(left, [b for x in shown for b in x.boxes], rows=film.film.rows, columns=film.film.columns)
+    canvas = Image.new("RGB", (size[0] + PANEL, HEIGHT), PANEL_GREY)
+    canvas.paste(Image.fromarray(left), (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    _sides(draw, size[0], mirrored=film.film.mirrored)
+    _labels(draw, film, shown, size[0])
+    _panel(draw, canvas, film, facts, now, size[0])
+    return np.asarray(canvas, np.uint8)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _sides(draw: ImageDraw.ImageDraw, width: int, *, mirrored: bool) -> None:
+    """Side markers: image-left is the patient's right, unless the film is mirrored (``R\\F``)."""
+    for text, x in (("L" if mirrored else "R", 14), ("R" if mirrored else "L", width - 36)):
+        draw.text((x, HEIGHT - 44), text, font=_font(30), fill=WHITE, stroke_width=2, stroke_fill=BLACK)
+
+
+def _labels(draw: ImageDraw.ImageDraw, film: FilmAnalysis, shown: Sequence[Finding], width: int) -> None:
+    """The name of a finding at its box; names of boxes that start alike stand below each other."""
+    taken: list[tuple[float, float]] = []
+    for finding in shown:
+        for box in finding.boxes:
+            x = min(box.left / film.film.columns * width + 4, width - 150)
+            y = max(2.0, box.top / film.film.rows * HEIGHT - 24)
+            while any(abs(x - tx) < 150 and abs(y - ty) < 22 for tx, ty in taken):
+                y += 22
+            taken.append((x, y))
+            draw.text((x, y), _name(finding), font=_font(18), fill=STRONG, stroke_width=2, stroke_fill=BLACK)
+
+
+def _panel(  # noqa: PLR0913 - a panel is made of what it shows
+    draw: ImageDraw.ImageDraw, canvas: Image.Image, film: FilmAnalysis, facts: ReportFacts, now: datetime, x0: int
+) -> None:
+    x, y = x0 + MARGIN, MARGIN
+    draw.text((x, y), f"{PRODUCT} AI result", font=_font(28), fill=WHITE)
+    y += 42
+    if facts.research_use:
+        for line in RESEARCH_USE.split(". "):
+            draw.text((x, y), line.rstrip(".") + ".", font=_font(17), fill=WARN)
+            y += 23
+    y += 10
+    rows = _rows_that_fit(film.answers, HEIGHT - 190 - y)
+    for answer in film.answers:
+        y = _model(draw, answer, x, y, rows)
+    _foot(draw, canvas, film, facts, now, x0)
+
+
+def _rows_that_fit(answers: Sequence[ModelAnswer], room: int) -> int:
+    """Findings of each model that are listed; the rest is counted."""
+    heads = 62 * len(answers)
+    return max(1, (room - heads) // (27 * max(1, len(answers))))
+
+
+def _model(draw: ImageDraw.ImageDraw, answer: ModelAnswer, x: int, y: int, rows: int) -> int:
+    draw.line((x, y, x + PANEL - 2 * MARGIN, y), fill=RULE)
+    title = f"{answer.model.id} {answer.model.version}"
+    draw.text((x, y + 7), title, font=_font(19), fill=WHITE)
+    draw.text((x + PANEL - 2 * MARGIN, y + 9), answer.model.digest[:8], font=_font(15), fill=QUIET, anchor="ra")
+    y += 34
+    if answer.note:
+        draw.text((x, y), answer.note[:58], font=_font(14), fill=WARN)
+        y += 20
+    present_first = sorted(answer.findings, key=lambda f: (f.answer is not Answer.PRESENT, -f.probability))
+    for finding in present_first[:rows]:
+        _finding(draw, finding, x, y)
+        y += 27
+    left_out = len(present_first) - rows
+    if left_out > 0:
+        draw.text((x, y), f"and {left_out} more, none of them higher", font=_font(14), fill=QUIET)
+        y += 20
+    return y + 8
+
+
+def _finding(draw: ImageDraw.ImageDraw, finding: Finding, x: int, y: int) -> None:
+    """Name, bar with threshold tick, probability, answer."""
+    present = finding.answer is Answer.PRESENT
+    ink = STRONG if present and finding.role is ClassRole.FINDING else WHITE if present else QUIET
+    draw.text((x, y), _name(finding), font=_font(16), fill=ink)
+    left, width = x + 170, 84
+    draw.rectangle((left, y + 6, left + width, y + 15), outline=RULE)
+    draw.rectangle((left, y + 6, left + round(width * finding.probability), y + 15), fill=ink)
+    if finding.threshold is not None:
+        tick = left + round(width * finding.threshold)
+        draw.line((tick, y + 2, tick, y + 19), fill=WHITE, width=2)
+    draw.text((left + width + 10, y), f"{finding.probability:.2f}", font=_font(16), fill=ink)
+    draw.text((x + PANEL - 2 * MARGIN, y + 1), MARKS[finding.answer], font=_font(14), fill=ink, anchor="ra")
+
+
+def _foot(  # noqa: PLR0913 - as the panel
+    draw: ImageDraw.ImageDraw, canvas: Image.Image, film: FilmAnalysis, facts: ReportFacts, now: datetime, x0: int
+) -> None:
+    x, y = x0 + MARGIN, HEIGHT - 150
+    shown = [f for a in film.answers for f in a.findings if f.answer is Answer.PRESENT and f.role is ClassRole.FINDING]
+    if any(f.heat for f in shown):
+        scale = np.repeat(colours()[np.newaxis], 12, axis=0)
+        canvas.paste(Image.fromarray(scale), (x, y))
+        draw.text((x + 266, y - 3), "model evidence", font=_font(15), fill=QUIET)
+        draw.text((x, y + 16), "weak", font=_font(13), fill=QUIET)
+        draw.text((x + 256, y + 16), "strong", font=_font(13), fill=QUIET, anchor="ra")
+    elif shown:
+        draw.text((x, y), "No localisation for the findings above.", font=_font(15), fill=QUIET)
+    else:
+        draw.text((x, y), "No finding above its threshold.", font=_font(17), fill=WHITE)
+    lines = (
+        "White tick: threshold. Evidence is no outline of disease.",
+        f"{now.strftime('%Y-%m-%d %H:%M %z')}",
+        f"{PRODUCT} {facts.software_version}, {facts.station_name}",
+    )
+    for index, line in enumerate(lines):
+        draw.text((x, y + 52 + 22 * index), line, font=_font(14), fill=QUIET)
+
+
+def _name(finding: Finding) -> str:
+    """A class id as a person writes it."""
+    return finding.class_id.replace("_", " ")[:20]
