@@ -10,9 +10,11 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from cxrd.errors import CxrdError
 from cxrd_models.errors import StoppedError
+from cxrd_models.evaluate.command import evaluate_package, figures_table
 from cxrd_models.export.package import export_run
 from cxrd_models.recipe import read_recipe
 from cxrd_models.train.run import Start
@@ -58,14 +60,29 @@ def export(
         typer.echo(export_run(run, out, data, Watch(console=console)))
 
 
+@app.command()
+def evaluate(
+    package: Annotated[Path, typer.Argument(help="Folder of a model package.")],
+    data: Annotated[Path, typer.Option(help="Folder with labels.csv and its films; the test split is used.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and predictions.csv.")],
+) -> None:
+    """Judge a package on labelled films.
+
+    Example: cxrd evaluate models/starter/charm/1.0.0 --data films --out evaluation
+    """
+    with _told(Console(stderr=True)) as console:
+        found = evaluate_package(package, data, out, Watch(console=console))
+        console.print(figures_table(found))
+
+
 @contextmanager
 def _told(console: Console) -> Iterator[Console]:
     """Say an expected error in one line: exit code 2, or 1 for a run that was stopped on request."""
     try:
         yield console
     except StoppedError as stop:
-        console.print(str(stop), highlight=False)
+        console.print(str(stop), highlight=False, soft_wrap=True)
         raise typer.Exit(1) from stop
     except CxrdError as fault:
-        console.print(f"[bold red]error[/]: {fault}", highlight=False)
+        console.print(f"[bold red]error[/]: {escape(str(fault))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from fault

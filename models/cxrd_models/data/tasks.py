@@ -75,3 +75,19 @@ def task_of(name: str) -> Task:
         return _TASKS[name]
     except KeyError:
         raise RecipeError(f"task {name!r} is unknown", hint=f"known: {', '.join(_TASKS)}") from None
+
+
+def task_with(classes: tuple[str, ...]) -> Task:
+    """Return the task that asks for exactly these classes, in this order: what a package was made for.
+
+    Raises
+    ------
+    RecipeError
+        The trainer knows no such task.
+    """
+    for task in _TASKS.values():
+        if task.classes == classes:
+            return task
+    raise RecipeError(
+        f"no task asks for the classes {', '.join(classes)}", hint=f"known: {', '.join(_TASKS)}"
+    )

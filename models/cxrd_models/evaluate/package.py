@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -43,3 +45,16 @@ def score(  # noqa: PLR0913 - a split, a graph and what to compare it with
         patient=manifest.patients()[rows],
         threshold=threshold,
     )
+
+
+def predictions(manifest: Manifest, split: str, scored: Scored) -> str:
+    """Return CSV with a line per film of a split: file, then truth and probability of each class."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["file", *(f"{kind}_{name}" for name in scored.classes for kind in ("true", "p"))])
+    for row, target, probability in zip(
+        manifest.rows_of(split), scored.target, scored.probability, strict=True
+    ):
+        answers = [x for t, p in zip(target, probability, strict=True) for x in (int(t), f"{p:.5f}")]
+        table.writerow([manifest.films[int(row)].file, *answers])
+    return text.getvalue()

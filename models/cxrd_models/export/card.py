@@ -137,10 +137,10 @@ def _limits(recipe: Recipe, judged: Judged) -> str:
 def _export(parity: Parity) -> str:
     return f"""## Export
 
-Graph against torch on {parity.films} test films: logits {parity.logits:.1e}, heat {parity.heat:.1e} (relative),
-probabilities {parity.probs:.1e}; between batch sizes 1, 2 and 5: {parity.batch:.1e}. Weights are stored as half
-floats and computed with in single precision; that rounding moved no logit by more than
-{parity.half_logits:.1e}. All figures above were computed with the exported graph.
+Graph against torch on {parity.films} test films: logits {parity.logits:.1e}, heat {parity.heat:.1e},
+probabilities {parity.probs:.1e}; between batch sizes 1, 2 and 5: {parity.batch:.1e}.
+Weights are stored as half floats and computed with in single precision; that rounding moved no logit by
+more than {parity.half_logits:.1e}. All figures above were computed with the exported graph.
 """
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
-import io
 import json
 import shutil
 from functools import partial
@@ -25,8 +23,8 @@ from cxrd_models.data.manifest import Manifest, read_manifest
 from cxrd_models.data.tasks import task_of
 from cxrd_models.errors import DataError, RecipeError, WeightsError
 from cxrd_models.evaluate.calibration import Calibration
-from cxrd_models.evaluate.figures import Scored, figures
-from cxrd_models.evaluate.package import score
+from cxrd_models.evaluate.figures import figures
+from cxrd_models.evaluate.package import predictions, score
 from cxrd_models.export.card import card
 from cxrd_models.export.graph import OPSET, Calibrated, describe, round_to_half, store_half, to_onnx
 from cxrd_models.export.judged import Judged
@@ -186,7 +184,7 @@ def _write_package(target: Path, finished: Finished, graph: bytes, judged: Judge
         ),
         "evaluation/parity.json": _json(judged.parity.model_dump()),
         "evaluation/run.json": _json({k: v for k, v in finished.record.items() if k != "data"}),
-        "evaluation/predictions.csv": _predictions(finished.manifest, judged.scored),
+        "evaluation/predictions.csv": predictions(finished.manifest, "test", judged.scored).encode(),
     }
     origin = Origin(finished.recipe, finished.record, len(finished.manifest.rows_of("train")))
     digests = {name: sha256(content).hexdigest() for name, content in files.items()}
@@ -196,19 +194,6 @@ def _write_package(target: Path, finished: Finished, graph: bytes, judged: Judge
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     beside.replace(target)
-
-
-def _predictions(manifest: Manifest, scored: Scored) -> bytes:
-    """One line per test film: file, then truth and probability of each class."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["file", *(f"{kind}_{name}" for name in scored.classes for kind in ("true", "p"))])
-    for row, target, probability in zip(
-        manifest.rows_of("test"), scored.target, scored.probability, strict=True
-    ):
-        answers = [x for t, p in zip(target, probability, strict=True) for x in (int(t), f"{p:.5f}")]
-        table.writerow([manifest.films[int(row)].file, *answers])
-    return text.getvalue().encode()
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -49,7 +49,7 @@ class Watch:
 
     def say(self, text: str) -> None:
         """Print one line above the bar."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def log(self, event: str, **values: Any) -> None:
         """Append one JSON line."""

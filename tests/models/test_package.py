@@ -1,0 +1,121 @@
+"""From a run to a package that the daemon loads, and back to the figures its card tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from cxrd.inference.engine import load
+from cxrd.inference.packages import read_package
+from cxrd_models.cli import app
+from cxrd_models.errors import DataError, RecipeError, WeightsError
+from cxrd_models.evaluate.command import evaluate_package
+from cxrd_models.export.package import export_run
+from cxrd_models.recipe import Recipe
+from cxrd_models.train.run import Start, train
+from cxrd_models.train.watch import Watch
+
+WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
+STARTER = "models/starter/charm/1.0.0"
+TINY = Recipe.model_validate(
+    {
+        "id": "tiny",
+        "version": "1.0.0",
+        "title": "a test",
+        "architecture": "charm",
+        "size": "small",
+        "task": "nih14",
+        "data_licence": "made for this test",
+        "preprocess": {"height": 64, "width": 64},
+        "model": {"reduction": 128, "hidden": 16, "slots": 28, "rare_prevalence": 0.5},
+        "guard": {"coarsest_side": 16},
+        "report": {"min_train": 1, "min_val": 1, "min_test": 1},
+        "use": {"text": "tests", "views": ["PA"]},
+        "phases": [{"name": "head", "epochs": 1, "batch": 4, "rates": {"head.*": 1e-3}}],
+    }
+)
+
+
+def quiet() -> Watch:
+    return Watch(None, Console(file=StringIO()))
+
+
+def test_a_run_becomes_a_package_that_the_daemon_loads(
+    folder: Path, tmp_path: Path, write_labels: WriteLabels
+) -> None:
+    """Train, export, load with the engine, judge: classes without films are silent and say why."""
+    run, out = tmp_path / "run", tmp_path / "packages"
+    with pytest.raises(WeightsError, match="no finished run"):
+        export_run(run, out, None, quiet())
+    train(TINY, Start(folder, run, None, resume=False, recipe="tiny"), quiet())
+    package = export_run(run, out, None, quiet())
+    assert out / "tiny" / "1.0.0" == package
+
+    manifest, _ = read_package(package)
+    by_id = {c.id: c for c in manifest.classes}
+    assert by_id["Mass"].reported
+    assert by_id["Mass"].threshold is not None
+    assert not by_id["Hernia"].reported
+    assert by_id["Hernia"].threshold is None
+    assert "0 positive train films (needs 1)" in by_id["Hernia"].note
+
+    outputs = load(package, provider="cpu").run(np.full((3, 1, 64, 64), 0.5, np.float32))
+    assert outputs.probs.shape == (3, 14)
+    assert outputs.heat is not None
+    assert outputs.heat.shape == (3, 14, 2, 2)
+
+    found = evaluate_package(package, folder, tmp_path / "evaluation", quiet())
+    told = json.loads((package / "evaluation" / "metrics.json").read_text())
+    assert told["test"]["macro"]["value"] == found.macro.value
+    assert told["leveled"]["films"] == found.films
+
+    with pytest.raises(RecipeError, match="exists"):
+        export_run(run, out, None, quiet())
+    rows = [tuple(line.split(",")) for line in (folder / "labels.csv").read_text().splitlines()[1:]]
+    write_labels(folder, rows[:-1])
+    with pytest.raises(DataError, match="not the data"):
+        export_run(run, tmp_path / "other", None, quiet())
+
+
+def test_a_package_tells_no_path_of_its_maker(root: Path) -> None:
+    """Neither the graph nor the texts of the starter package name a folder of the machine that made it."""
+    package, places = root / STARTER, (str(root).encode(), b"/home/", b"/tmp/", b"site-packages")
+    for file in (f for f in package.rglob("*") if f.is_file()):
+        content = file.read_bytes()
+        assert not [p for p in places if p in content], file
+
+
+def test_the_starter_package_is_small_and_whole(root: Path) -> None:
+    """At most 12 MB, every digest right, every reported class with a threshold."""
+    package = root / STARTER
+    manifest, _ = read_package(package)
+    assert sum(f.stat().st_size for f in package.rglob("*") if f.is_file()) <= 12e6
+    assert all((c.threshold is not None) == c.reported for c in manifest.classes)
+    assert any(c.reported for c in manifest.classes)
+
+
+def test_the_starter_card_tells_the_truth(root: Path, films: Path, tmp_path: Path) -> None:
+    """Judged again on the real test films, with today's preprocessing, the package has its stated figures."""
+    package = root / STARTER
+    stated = read_package(package)[0].metrics
+    found = evaluate_package(package, films / "cxr-open", tmp_path, quiet())
+    again = {f"auroc_{c.class_id}": c.auroc.value for c in found.classes if c.auroc.value is not None}
+    assert pytest.approx(again, abs=0.002) == {k: m.value for k, m in stated.items() if k in again}
+
+
+def test_the_commands_say_what_is_wrong(tmp_path: Path) -> None:
+    """An unknown recipe and an unfinished run end with exit code 2 and one sentence."""
+    arguments = ["train", "nosuch", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    answer = CliRunner().invoke(app, arguments)
+    assert answer.exit_code == 2
+    assert "there is no recipe nosuch" in answer.output
+    answer = CliRunner().invoke(app, ["export", str(tmp_path), "--out", str(tmp_path / "o")])
+    assert answer.exit_code == 2
+    assert "no finished run" in answer.output
