@@ -28,7 +28,7 @@ def optimiser_for(model: ChestClassifier, phase: Phase) -> torch.optim.AdamW:
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         pattern = next((p for p in phase.rates if fnmatchcase(name, p)), None)
-        learns = pattern is not None and not name.startswith("momentum.")
+        learns = pattern is not None and not name.startswith(model.followers)
         parameter.requires_grad_(learns)
         if learns and pattern is not None:
             groups.setdefault((pattern, parameter.ndim > 1), []).append(parameter)

@@ -45,6 +45,7 @@ class Charm(nn.Module):
     ) -> None:
         super().__init__()
         self.classes, self.options = classes, options
+        self.followers: tuple[str, ...] = ("momentum.",)
         self.backbone = MobileNetV2Features()
         self.momentum = copy.deepcopy(self.backbone.final).requires_grad_(requires_grad=False)
         self.attention = MultiScaleAttention(FINAL_CHANNELS, max(1, FINAL_CHANNELS // options.reduction))

@@ -22,7 +22,7 @@ class Output(NamedTuple):
     heat : Tensor
         [N, K, h, w] float32, >= 0, raw magnitude (a map near zero means "no localisation").
     embedding : Tensor
-        [N, D] float32, the feature that the head judges.
+        [N, D] float32, one vector for each film, such as a memory keeps.
     """
 
     logits: Tensor
@@ -59,6 +59,8 @@ class ChestClassifier(Protocol):
     """
 
     classes: tuple[str, ...]
+    followers: tuple[str, ...]
+    """Prefixes of parameters that ``post_step`` moves, never the optimiser."""
 
     def __call__(self, image: Tensor, ids: Tensor | None = None) -> Output:
         """Judge [N, 1, H, W] in 0..1; ``ids`` name training films, absent at inference."""
