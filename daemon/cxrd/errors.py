@@ -51,7 +51,7 @@ class PackageError(CxrdError):
 
 
 class InferenceError(CxrdError):
-    """A model was fed what it was not made for, or gave an answer that cannot be one (not finite, wrong shape)."""
+    """A model was fed what it was not made for, or gave what cannot be an answer."""
 
 
 class Reason(StrEnum):

@@ -1,7 +1,8 @@
 """A tiny model package with a hand-made graph: deterministic, honest about what it looks at.
 
-``probs`` of class k is the mean brightness of the film's k-th vertical stripe, and its heat is the film itself,
-averaged on a 4 x 4 grid, within that stripe. So a bright stripe is a positive finding with its box there.
+``probs`` of class k is the mean brightness of the film's k-th vertical stripe, and its heat is the film
+itself, averaged on a 4 x 4 grid, within that stripe. So a bright stripe is a positive finding with its box
+there. Where classes exclude each other, ``probs`` is a softmax of ten times those means.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ SIDE, GRID = 64, 4
 CLASSES = ("Atelectasis", "Cardiomegaly", "Effusion", "Pneumonia")
 
 
-def graph(classes: int) -> bytes:
-    """The model as ONNX bytes; ``classes`` divides the film into stripes."""
+def graph(classes: int, *, exclusive: bool = False) -> bytes:
+    """Build the model as ONNX bytes; ``classes`` divides the film into stripes."""
     stripes = np.zeros((classes, 1, SIDE, SIDE), np.float32)
     for k in range(classes):
         stripes[k, :, :, k * SIDE // classes : (k + 1) * SIDE // classes] = 1
@@ -31,14 +32,16 @@ def graph(classes: int) -> bytes:
         "stripes": stripes[None],
         "share": stripes.reshape(classes, -1).T / stripes.reshape(classes, -1).sum(1),
         "flat": np.array([0, SIDE * SIDE], np.int64),
+        "gain": np.array(10 if exclusive else 1, np.float32),
         "one": np.array([1], np.int64),
         "two": np.array([2], np.int64),
     }
     cell = SIDE // GRID
     nodes = [
         helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
-        helper.make_node("MatMul", ["pixels", "share"], ["probs"]),
-        helper.make_node("Identity", ["probs"], ["logits"]),
+        helper.make_node("MatMul", ["pixels", "share"], ["means"]),
+        helper.make_node("Mul", ["means", "gain"], ["logits"]),
+        helper.make_node("Softmax" if exclusive else "Identity", ["logits"], ["probs"]),
         helper.make_node("Unsqueeze", ["image", "one"], ["films"]),
         helper.make_node("Mul", ["films", "stripes"], ["masked"]),
         helper.make_node("Squeeze", ["masked", "two"], ["maps"]),
@@ -61,7 +64,7 @@ def graph(classes: int) -> bytes:
 
 
 def manifest(classes: Sequence[str], files: dict[str, bytes], **changes: Any) -> dict[str, Any]:
-    """A valid manifest as plain JSON; ``changes`` replace keys."""
+    """Make a valid manifest as plain JSON; ``changes`` replace keys."""
     found: dict[str, Any] = {
         "schema_version": 1,
         "id": "tiny",
@@ -96,12 +99,24 @@ def manifest(classes: Sequence[str], files: dict[str, bytes], **changes: Any) ->
 
 
 def make_package(folder: Path, *, classes: Sequence[str] = CLASSES, **changes: Any) -> Path:
-    """Write ``<folder>/<id>/<version>/`` and return it; ``changes`` replace manifest keys."""
-    files = {"model.onnx": graph(len(classes))}
+    """Write ``<folder>/<id>/<version>/`` and return it.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds packages, as ``models.dir`` does; made where it is missing. A package there of the same id and
+        version is replaced.
+    classes : sequence of str
+        Names out of ``cxrd.vocabulary.TERMS``; each gets a stripe, from left to right.
+    **changes
+        Replace keys of the manifest, e.g. ``id="other"``, ``version="2.0.0"``, ``task="multiclass"``.
+    """
+    exclusive = changes.get("task", "multilabel") != "multilabel" and len(classes) > 1
+    files = {"model.onnx": graph(len(classes), exclusive=exclusive)}
     found = manifest(classes, files, **changes)
-    package = folder / found["id"] / found["version"]
-    package.mkdir(parents=True)
+    package = folder / str(found["id"]) / str(found["version"])
+    package.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (package / name).write_bytes(data)
-    (package / "manifest.json").write_text(json.dumps(found))
+    (package / "manifest.json").write_text(json.dumps(found), encoding="utf-8")
     return package

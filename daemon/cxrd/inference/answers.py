@@ -18,10 +18,10 @@ from cxrd.findings import (
     View,
 )
 from cxrd.inference.heatmap import box_on_film, in_film_orientation
-from cxrd.inference.manifest import IntendedUse, Manifest, ModelClass
+from cxrd.inference.manifest import HeatSpec, IntendedUse, Manifest, ModelClass
 
 
-def answer(  # noqa: PLR0913 - what a judgement is made of
+def answer(  # noqa: PLR0913, PLR0917 - what a judgement is made of
     manifest: Manifest,
     model: ModelRef,
     probs: NDArray[np.float32],
@@ -33,6 +33,10 @@ def answer(  # noqa: PLR0913 - what a judgement is made of
 
     Parameters
     ----------
+    manifest : Manifest
+        What the model's outputs mean.
+    model : ModelRef
+        Stated in the answer.
     probs : float32 (K,)
         Calibrated, 0..1.
     heat : float32 (K or 1, h, w) or None
@@ -41,18 +45,28 @@ def answer(  # noqa: PLR0913 - what a judgement is made of
         The film, for its view, matrix and mirroring.
     age_years : float or None
         Patient's age, where the header tells.
+
+    Returns
+    -------
+    ModelAnswer
+        A finding for each class; none, with a note, outside the intended use. Heat stays with present
+        findings and with the strongest class, boxes with present classes of role FINDING.
     """
     applicability, note = applies(manifest.intended_use, film.view, age_years)
     if applicability is Applicability.OUTSIDE:
         return ModelAnswer(model=model, applicability=applicability, note=note, findings=())
     verdicts = judge(manifest, probs)
-    strongest = int(np.argmax(probs))
+    strongest = _strongest(manifest, probs)
     findings = []
     for index, (klass, verdict) in enumerate(zip(manifest.classes, verdicts, strict=True)):
-        kept, boxes = None, ()
-        if heat is not None and manifest.heat is not None and (verdict is Answer.PRESENT or index == strongest):
-            raw = heat[index if manifest.heat.per_class else 0]
-            kept, boxes = _where(manifest, klass, verdict, raw, film)
+        kept: Heat | None = None
+        boxes: tuple[Box, ...] = ()
+        wanted = verdict is Answer.PRESENT or index == strongest
+        if heat is not None and manifest.heat is not None and wanted:
+            seen = in_film_orientation(heat[index if manifest.heat.per_class else 0], film)
+            kept = Heat.from_grid(seen)
+            if verdict is Answer.PRESENT and klass.role is ClassRole.FINDING:
+                boxes = _boxes(manifest.heat, seen, film)
         findings.append(
             Finding(
                 class_id=klass.id,
@@ -70,36 +84,51 @@ def answer(  # noqa: PLR0913 - what a judgement is made of
 
 
 def applies(use: IntendedUse, view: View, age_years: float | None) -> tuple[Applicability, str]:
-    """Whether a film lies inside a model's intended use; unknown where the header does not tell."""
+    """Judge whether a film lies inside a model's intended use; unknown where the header does not tell.
+
+    A film that is frontal, but not known to be PA or AP, is inside where the model may judge both.
+    """
     low, high = use.min_age_years, use.max_age_years
-    if age_years is not None and ((low is not None and age_years < low) or (high is not None and age_years > high)):
-        return Applicability.OUTSIDE, f"age {age_years:.0f} is outside the model's intended use"
+    if age_years is not None:
+        years = f"age {age_years:.4g} is outside the model's intended use"
+        if low is not None and age_years < low:
+            return Applicability.OUTSIDE, f"{years}, which begins at {low:g}"
+        if high is not None and age_years > high:
+            return Applicability.OUTSIDE, f"{years}, which ends at {high:g}"
     if view in {View.PA, View.AP} and view.value not in use.views:
         return Applicability.OUTSIDE, f"view {view} is outside the model's intended use"
     unknown = []
     if age_years is None and (low is not None or high is not None):
         unknown.append("age")
-    if view in {View.UNKNOWN, View.FRONTAL} and (view is View.UNKNOWN or len(use.views) < 2):
+    if view is View.UNKNOWN or (view is View.FRONTAL and not {View.PA, View.AP} <= set(use.views)):
         unknown.append("view")
     if unknown:
         return Applicability.UNKNOWN, f"the header does not tell the {' or the '.join(unknown)}"
     return Applicability.INSIDE, ""
 
 
-def judge(manifest: Manifest, probs: NDArray[np.float32]) -> list[Answer]:
-    """Present or absent by each class's own threshold; undetermined where the class is not reported.
+def judge(manifest: Manifest, probs: NDArray[np.float32]) -> tuple[Answer, ...]:
+    """Judge each class by its own threshold; undetermined where the class is not reported.
 
-    Exclusive classes (softmax) of which none reaches its threshold are undetermined; of several that do, the
-    most probable is present.
+    Of classes that exclude each other, the most probable of those that reach their threshold is present and
+    the rest absent; where none reaches it nothing is determined, because "absent" to all of them, the normal
+    film too, would be a statement that nobody made. Where none of them *has* a threshold, the most probable
+    class is the answer.
     """
     said = [_by_threshold(klass, float(p)) for klass, p in zip(manifest.classes, probs, strict=True)]
-    if manifest.task == "multilabel":
-        return said
-    above = [i for i, verdict in enumerate(said) if verdict is Answer.PRESENT]
-    if not above:
-        return [Answer.UNDETERMINED] * len(said)
-    chosen = max(above, key=lambda i: float(probs[i]))
-    return [Answer.PRESENT if i == chosen else Answer.ABSENT for i in range(len(said))]
+    if not manifest.exclusive:
+        return tuple(said)
+    if all(klass.threshold is None for klass in manifest.classes):
+        reached = [int(np.argmax(probs))]
+    else:
+        reached = [i for i, verdict in enumerate(said) if verdict is Answer.PRESENT]
+    if not reached:
+        return (Answer.UNDETERMINED,) * len(said)
+    chosen = max(reached, key=lambda i: float(probs[i]))
+    return tuple(
+        Answer.UNDETERMINED if not klass.reported else Answer.PRESENT if i == chosen else Answer.ABSENT
+        for i, klass in enumerate(manifest.classes)
+    )
 
 
 def _by_threshold(klass: ModelClass, probability: float) -> Answer:
@@ -108,14 +137,26 @@ def _by_threshold(klass: ModelClass, probability: float) -> Answer:
     return Answer.PRESENT if probability >= klass.threshold else Answer.ABSENT
 
 
-def _where(
-    manifest: Manifest, klass: ModelClass, verdict: Answer, raw: NDArray[np.float32], film: FilmRef
-) -> tuple[Heat | None, tuple[Box, ...]]:
-    spec = manifest.heat
-    if spec is None:
-        return None, ()
-    seen = in_film_orientation(raw, film)
-    if verdict is not Answer.PRESENT or klass.role is not ClassRole.FINDING:
-        return Heat.from_grid(seen), ()
+def _strongest(manifest: Manifest, probs: NDArray[np.float32]) -> int:
+    """Pick the class whose odds stand highest over its operating point's, reported ones first.
+
+    Operating points of a multi-label model follow prevalence: 0.1 is much for a nodule and little for an
+    infiltrate, so bare probabilities would always show the commonest class.
+    """
+    points = [
+        0.5 if klass.threshold is None or manifest.exclusive else klass.threshold
+        for klass in manifest.classes
+    ]
+    margins = _log_odds(probs) - _log_odds(np.array(points, np.float32))
+    rank = [(klass.reported, float(margin)) for klass, margin in zip(manifest.classes, margins, strict=True)]
+    return rank.index(max(rank))
+
+
+def _log_odds(p: NDArray[np.float32]) -> NDArray[np.float64]:
+    inside = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def _boxes(spec: HeatSpec, seen: NDArray[np.float32], film: FilmRef) -> tuple[Box, ...]:
     box = box_on_film(seen, film, threshold=spec.box_threshold, min_peak=spec.min_peak)
-    return Heat.from_grid(seen), (box,) if box else ()
+    return () if box is None else (box,)

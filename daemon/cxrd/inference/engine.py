@@ -1,7 +1,8 @@
 """A model package as something that can be run: ONNX Runtime behind one small class.
 
-The graph takes ``image`` float32 [N, 1, H, W] in 0..1 and gives ``logits`` and ``probs`` [N, K] and, where the
-manifest says so, ``heat`` [N, Kh, h, w] >= 0. Grey to colour, mean and deviation, calibration and heat are inside.
+The graph takes ``image`` float32 [N, 1, H, W] in 0..1 and gives ``logits`` and ``probs`` [N, K] and, where
+the manifest says so, ``heat`` [N, Kh, h, w] >= 0. Grey to colour, mean and deviation, calibration and heat
+are inside.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from cxrd.errors import CxrdError, PackageError
+from cxrd.errors import InferenceError, PackageError
 from cxrd.findings import ModelRef
 from cxrd.inference.manifest import GRAPH, Manifest
 from cxrd.inference.packages import read_package
+from cxrd.inference.session import CPU, CUDA, RUNTIME_ERRORS, open_session
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-FATAL_ONLY = 4
+__all__ = ["CPU", "CUDA", "Classifier", "InferenceError", "Outputs", "load"]
 
-
-class InferenceError(CxrdError):
-    """A model gave an answer that cannot be one."""
+INPUT = "image"
+ROUNDING = 1e-4  # how far a probability may stray from 0..1, or a sum from 1, by float32 arithmetic
+COMPANY = (
+    2e-2  # how far a film's probability may move with its neighbours in a batch (GPU, reduced precision)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,17 @@ class Classifier:
         Execution provider in force, ``CUDAExecutionProvider`` or ``CPUExecutionProvider``.
     """
 
-    def __init__(self, ref: ModelRef, manifest: Manifest, session: ort.InferenceSession) -> None:
+    def __init__(self, ref: ModelRef, manifest: Manifest, session: Any) -> None:
         self.ref = ref
         self.manifest = manifest
         self.provider = str(session.get_providers()[0])
         self._session = session
-        self._outputs = ["logits", "probs", *(["heat"] if manifest.heat else [])]
+        self._name = f"{ref.id} {ref.version}"
+        self._image = (1, manifest.preprocess.height, manifest.preprocess.width)
+        self._judged = (len(manifest.classes),)
+        spec = manifest.heat
+        self._maps = (self._judged[0] if spec.per_class else 1, spec.height, spec.width) if spec else None
+        self._outputs = ["logits", "probs", *(["heat"] if spec else [])]
 
     def run(self, images: NDArray[np.float32]) -> Outputs:
         """Judge a batch.
@@ -70,27 +77,59 @@ class Classifier:
         Parameters
         ----------
         images : float32 (N, 1, H, W)
-            In 0..1, H x W as in the manifest.
+            In 0..1, H x W as in the manifest, N >= 1.
 
         Raises
         ------
         InferenceError
-            A value that is not finite, or a shape that is not the manifest's.
+            The input is not such a batch; the graph failed, or gave a value that is not finite, a probability
+            outside 0..1 or a shape that is not the manifest's.
         """
-        found = self._session.run(self._outputs, {"image": images})
-        logits, probs = (np.asarray(x, np.float32) for x in found[:2])
-        heat = np.asarray(found[2], np.float32) if self.manifest.heat else None
-        expected = (len(images), len(self.manifest.classes))
-        name = f"{self.ref.id} {self.ref.version}"
-        if probs.shape != expected:
-            raise InferenceError(f"{name} gave probabilities of shape {probs.shape}, its manifest says {expected}")
-        if not (np.isfinite(probs).all() and (heat is None or np.isfinite(heat).all())):
-            raise InferenceError(f"{name} gave values that are no numbers", hint="verify the package: cxrd models verify")
-        return Outputs(logits, probs, heat)
+        if images.dtype != np.float32 or images.shape[1:] != self._image or not len(images):
+            raise InferenceError(
+                f"{self._name} takes float32 (N, {', '.join(map(str, self._image))}), N >= 1; "
+                f"it was given {images.dtype} {images.shape}"
+            )
+        try:
+            found = self._session.run(self._outputs, {INPUT: images})
+        except RUNTIME_ERRORS as error:
+            raise InferenceError(
+                f"{self._name} failed on {len(images)} film(s): {error}",
+                hint="a smaller inference.batch_size where memory ran out; else cxrd models verify",
+            ) from error
+        arrays = [np.asarray(x, np.float32) for x in found]
+        logits, probs, heat = arrays[0], arrays[1], arrays[2] if self._maps else None
+        self._check(len(images), logits, probs, heat)
+        return Outputs(logits, np.clip(probs, 0, 1), None if heat is None else np.maximum(heat, 0))
+
+    def _check(
+        self,
+        films: int,
+        logits: NDArray[np.float32],
+        probs: NDArray[np.float32],
+        heat: NDArray[np.float32] | None,
+    ) -> None:
+        hint = "verify the package: cxrd models verify"
+        told: list[tuple[str, NDArray[np.float32], tuple[int, ...]]] = [
+            ("logits", logits, self._judged),
+            ("probs", probs, self._judged),
+        ]
+        if heat is not None and self._maps is not None:
+            told.append(("heat", heat, self._maps))
+        for name, array, each in told:
+            if array.shape != (films, *each):
+                raise InferenceError(
+                    f"{self._name} gave {name} of shape {array.shape}, its manifest says {(films, *each)}",
+                    hint=hint,
+                )
+            if not np.isfinite(array).all():
+                raise InferenceError(f"{self._name} gave {name} that are no numbers", hint=hint)
+        if probs.min() < -ROUNDING or probs.max() > 1 + ROUNDING:
+            raise InferenceError(f"{self._name} gave probabilities outside 0..1", hint=hint)
 
 
 def load(folder: Path, provider: str = "auto", threads: int = 0) -> Classifier:
-    """Check a package, load its graph and run it once.
+    """Check a package, load its graph and try it.
 
     Parameters
     ----------
@@ -104,60 +143,64 @@ def load(folder: Path, provider: str = "auto", threads: int = 0) -> Classifier:
     Raises
     ------
     PackageError
-        The package is not intact, its graph is not what the manifest says, or CUDA was demanded and is not there.
+        The package is not intact, its graph is not what the manifest says, or CUDA was demanded and is not
+        there.
     """
     manifest, digest = read_package(folder)
-    session = _session(folder / GRAPH, provider, threads)
-    if provider == "cuda" and session.get_providers()[0] != CUDA:
-        raise PackageError(
-            "inference.provider is cuda, but ONNX Runtime cannot use CUDA here",
-            hint="check the driver, pip install 'onnxruntime-gpu[cuda,cudnn]', or set provider to auto",
-        )
+    session = open_session(folder / GRAPH, provider, threads)
     _check_ends(session, manifest)
-    classifier = Classifier(ModelRef(id=manifest.id, version=manifest.version, digest=digest), manifest, session)
-    shape = (1, 1, manifest.preprocess.height, manifest.preprocess.width)
-    try:
-        outputs = classifier.run(np.full(shape, 0.5, np.float32))
-    except CxrdError as error:
-        raise PackageError(f"warm-up failed: {error.message}", hint=error.hint) from error
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises its own unexported kinds
-        raise PackageError(f"{manifest.id} {manifest.version} cannot be run: {error}") from error
-    _check_heat(outputs, manifest)
+    classifier = Classifier(
+        ModelRef(id=manifest.id, version=manifest.version, digest=digest), manifest, session
+    )
+    _try_out(classifier)
     return classifier
 
 
-def _session(graph: Path, provider: str, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = FATAL_ONLY   # a wheel without its CUDA libraries shouts; the provider in force is logged by us
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")   # several sessions share the cores
-    asked = [CPU] if provider == "cpu" else [CUDA, CPU]
-    there = [name for name in asked if name in ort.get_available_providers()]
-    try:
-        return ort.InferenceSession(graph, options, providers=there)
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises its own unexported kinds
-        raise PackageError(f"{graph} cannot be loaded: {error}", hint="export the package again") from error
-
-
-def _check_ends(session: ort.InferenceSession, manifest: Manifest) -> None:
-    inputs: dict[str, Any] = {i.name: i.shape for i in session.get_inputs()}
-    outputs = {o.name for o in session.get_outputs()}
-    wanted = {"logits", "probs"} | ({"heat"} if manifest.heat else set())
+def _check_ends(session: Any, manifest: Manifest) -> None:
+    """Refuse a graph whose inputs or outputs are not the manifest's, as far as the graph itself tells."""
     name = f"{manifest.id} {manifest.version}"
-    if set(inputs) != set(manifest.inputs) or "image" not in inputs:
-        raise PackageError(f"{name}: the graph takes {sorted(inputs)}, its manifest says {sorted(manifest.inputs)}")
+    inputs = {i.name: (i.type, list(i.shape)) for i in session.get_inputs()}
+    outputs = {o.name for o in session.get_outputs()}
+    if set(inputs) != set(manifest.inputs):
+        raise PackageError(
+            f"{name}: the graph takes {sorted(inputs)}, its manifest says {sorted(manifest.inputs)}"
+        )
+    if set(inputs) != {INPUT}:
+        raise PackageError(
+            f"{name}: the graph takes {sorted(inputs)}, this version of cxrd gives only {INPUT}"
+        )
+    kind, shape = inputs[INPUT]
+    expected = [1, manifest.preprocess.height, manifest.preprocess.width]
+    if kind != "tensor(float)" or shape[1:] != expected:
+        raise PackageError(f"{name}: the graph takes {kind} {shape[1:]}, its preprocessing makes {expected}")
+    if isinstance(shape[0], int):
+        raise PackageError(
+            f"{name}: the graph takes exactly {shape[0]} film(s) at a time",
+            hint="export it with a dynamic batch axis",
+        )
+    wanted = {"logits", "probs"} | ({"heat"} if manifest.heat else set())
     if not wanted <= outputs:
         raise PackageError(f"{name}: the graph does not give {', '.join(sorted(wanted - outputs))}")
-    expected = [1, manifest.preprocess.height, manifest.preprocess.width]
-    if inputs["image"][1:] != expected:
-        raise PackageError(f"{name}: the graph takes images {inputs['image'][1:]}, its preprocessing makes {expected}")
 
 
-def _check_heat(outputs: Outputs, manifest: Manifest) -> None:
-    spec = manifest.heat
-    if spec is None or outputs.heat is None:
-        return
-    maps = len(manifest.classes) if spec.per_class else 1
-    expected = (maps, spec.height, spec.width)
-    if outputs.heat.shape[1:] != expected:
-        raise PackageError(f"{manifest.id}: heat has shape {outputs.heat.shape[1:]}, its manifest says {expected}")
+def _try_out(classifier: Classifier) -> None:
+    """Run two made-up films together and one alone: right shapes, finite, no film judged by its company."""
+    manifest = classifier.manifest
+    name = f"{manifest.id} {manifest.version}"
+    height, width = manifest.preprocess.height, manifest.preprocess.width
+    fade = np.outer(np.linspace(0, 1, height), np.linspace(0, 1, width)).astype(np.float32)
+    films = np.stack([fade, 1 - fade])[:, np.newaxis]  # unlike each other, so that company would tell
+    try:
+        together, alone = classifier.run(films).probs, classifier.run(films[:1]).probs
+    except InferenceError as error:
+        raise PackageError(f"warm-up failed: {error.message}", hint=error.hint) from error
+    if np.abs(together[0] - alone[0]).max() > COMPANY:
+        raise PackageError(
+            f"{name}: a film's probabilities depend on the films beside it",
+            hint="export the model in evaluation mode",
+        )
+    if manifest.exclusive and np.abs(together.sum(axis=1) - 1).max() > len(manifest.classes) * ROUNDING:
+        raise PackageError(
+            f"{name}: its classes exclude each other, but their probabilities do not sum to 1",
+            hint="end the graph with a softmax, or make the task multilabel",
+        )

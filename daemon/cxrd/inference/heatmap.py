@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cxrd.findings import Box, FilmRef
 
 FINE = 16
-"""Steps that a grid cell is divided into before the box is drawn; finer changes nothing a person could see."""
+"""Steps that a grid cell is divided into before the box is drawn; nobody could see finer ones."""
 
 
 def in_film_orientation(grid: NDArray[np.float32], film: FilmRef) -> NDArray[np.float32]:
@@ -40,8 +40,10 @@ def box_on_film(grid: NDArray[np.float32], film: FilmRef, *, threshold: float, m
         return None
     height, width = (side * FINE for side in grid.shape)
     fine = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
-    warm = (fine > threshold * fine.max()).astype(np.uint8)   # its own peak: a lone cell loses height between cells
-    _, _, stats, _ = cv2.connectedComponentsWithStats(warm, connectivity=4)   # row 0 is the background
+    warm = (fine > threshold * fine.max()).astype(
+        np.uint8
+    )  # its own peak: a lone cell loses height between cells
+    _, _, stats, _ = cv2.connectedComponentsWithStats(warm, connectivity=4)  # row 0 is the background
     left, top, across, down, _ = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))]
     sx, sy = film.columns / width, film.rows / height
     return Box(left=left * sx, top=top * sy, right=(left + across) * sx, bottom=(top + down) * sy)

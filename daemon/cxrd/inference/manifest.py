@@ -28,7 +28,7 @@ def _sha256(text: str) -> str:
 
 
 def _semver(text: str) -> str:
-    if not re.fullmatch(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}", text):   # one spelling for one version
+    if not re.fullmatch(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}", text):  # one spelling for one version
         msg = "a version is MAJOR.MINOR.PATCH"
         raise ValueError(msg)
     return text
@@ -159,8 +159,8 @@ class Manifest(Value):
     Attributes
     ----------
     task : {"binary", "multiclass", "multilabel"}
-        ``binary``: one class (sigmoid) or two that exclude each other (softmax). ``multiclass``: two or more that
-        exclude each other. ``multilabel``: each class for itself (sigmoid).
+        ``binary``: one class (sigmoid) or two that exclude each other (softmax). ``multiclass``: two or more
+        that exclude each other. ``multilabel``: each class for itself (sigmoid).
     classes : tuple of ModelClass
         In the order of the graph's outputs.
     inputs : tuple of str
@@ -197,15 +197,16 @@ class Manifest(Value):
         names = [c.id for c in self.classes]
         doubled = sorted({n for n in names if names.count(n) > 1})
         outside = [f for f in self.files if Path(f).is_absolute() or ".." in Path(f).parts]
+        faults = [f"class {n} stands twice" for n in doubled]
+        faults += [f"file {f} lies outside the package" for f in outside]
         least, most = {"binary": (1, 2), "multiclass": (2, len(names))}.get(self.task, (1, len(names)))
-        scales = self.calibration and (len(self.calibration.scale), len(self.calibration.bias))
-        faults = [
-            *([] if least <= len(names) <= most else [f"a {self.task} model cannot have {len(names)} class(es)"]),
-            *([] if scales in {None, (len(names),) * 2} else ["calibration has not one scale and bias for each class"]),
-            *(f"class {n} stands twice" for n in doubled),
-            *([] if GRAPH in self.files else [f"files does not name {GRAPH}"]),
-            *(f"file {f} lies outside the package" for f in outside),
-        ]
+        if not least <= len(names) <= most:
+            faults.append(f"a {self.task} model cannot have {len(names)} class(es)")
+        scaled = self.calibration
+        if scaled and (len(scaled.scale), len(scaled.bias)) != (len(names), len(names)):
+            faults.append("calibration has not one scale and bias for each class")
+        if GRAPH not in self.files:
+            faults.append(f"files does not name {GRAPH}")
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -19,7 +19,7 @@ PAPERS = frozenset({".md", ".txt", ".json", ".csv", ".png", ".svg", ".html", ".p
 
 
 def starter_folder() -> Path:
-    """Return where the packages lie that come with cxrd: in a checkout, else in the environment's shared data."""
+    """Return where the starter packages lie: in a checkout, else in the environment's shared data."""
     checkout = Path(cxrd.__file__).resolve().parents[2] / "models" / "starter"
     return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "cxrd" / "models"
 
@@ -48,16 +48,19 @@ def find_packages(folder: Path | None, enabled: Sequence[str] = ()) -> list[Path
     there: dict[str, dict[str, Path]] = {}
     for found in root.glob(f"*/*/{MANIFEST}"):
         version = found.parent.name
-        if not version.startswith("."):   # an export that did not finish
+        if not version.startswith("."):  # an export that did not finish
             there.setdefault(found.parents[1].name, {})[version] = found.parent
     if not there:
-        raise PackageError(f"no model package in {root}", hint="set models.dir to a folder of <id>/<version>/ packages")
+        raise PackageError(
+            f"no model package in {root}", hint="set models.dir to a folder of <id>/<version>/ packages"
+        )
     wanted = enabled or sorted(there)
     ids = [name.partition("@")[0] for name in wanted]
     doubled = sorted({i for i in ids if ids.count(i) > 1})
     if doubled:
         raise PackageError(
-            f"models.enabled names {', '.join(doubled)} twice", hint="one version of a model answers at a time; keep one"
+            f"models.enabled names {', '.join(doubled)} twice",
+            hint="one version of a model answers at a time; keep one",
         )
     return [_pick(name, there, root) for name in wanted]
 
@@ -93,11 +96,12 @@ def read_package(folder: Path) -> tuple[Manifest, str]:
     PackageError
         No manifest, a manifest that is not valid, a file that is missing or altered.
     """
-    folder = folder.resolve()   # "." is a package folder too
+    folder = folder.absolute()  # "." has no name
     manifest, digest = _read_manifest(folder)
     if (manifest.id, manifest.version) != (folder.parent.name, folder.name):
         raise PackageError(
-            f"{folder} holds {manifest.id} {manifest.version}", hint="a package lies in <id>/<version>/; move it there"
+            f"{folder} holds {manifest.id} {manifest.version}",
+            hint="a package lies in <id>/<version>/; move it there",
         )
     for name, expected in manifest.files.items():
         path = folder / name
@@ -106,12 +110,14 @@ def read_package(folder: Path) -> tuple[Manifest, str]:
         with path.open("rb") as file:
             found = file_digest(file, "sha256").hexdigest()
         if found != expected:
-            raise PackageError(f"{manifest.id} {manifest.version}: {name} is not the file of the manifest", hint=AGAIN)
+            raise PackageError(
+                f"{manifest.id} {manifest.version}: {name} is not the file of the manifest", hint=AGAIN
+            )
     strangers = _strangers(folder, manifest)
     if strangers:
         raise PackageError(
             f"{manifest.id} {manifest.version}: the manifest does not name {', '.join(strangers)}",
-            hint="a graph or weights without a digest are not trusted; remove them or export the package again",
+            hint="what has no digest is not trusted; remove it, or export the package again",
         )
     return manifest, digest
 
@@ -132,7 +138,7 @@ def _read_manifest(folder: Path) -> tuple[Manifest, str]:
 
 
 def _strangers(folder: Path, manifest: Manifest) -> list[str]:
-    """Files that a graph could draw weights from and that no digest covers; papers may lie beside a package."""
+    """List files that a graph could draw weights from and no digest covers; papers may lie beside a graph."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() not in PAPERS)
     names = {path.relative_to(folder).as_posix() for path in files if not path.name.startswith(".")}
     return sorted(names - manifest.files.keys())

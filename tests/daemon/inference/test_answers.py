@@ -6,29 +6,37 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.packages import CLASSES, manifest
 
-from cxrd.findings import Answer, Applicability, FilmRef, ModelRef, View
+from cxrd.findings import Answer, Applicability, Box, FilmRef, ModelRef, View
 from cxrd.inference.answers import answer, applies, judge
 from cxrd.inference.heatmap import box_on_film
 from cxrd.inference.manifest import IntendedUse, Manifest
+from support.packages import CLASSES, manifest
 
 MODEL = ModelRef(id="tiny", version="1.0.0", digest="0" * 64)
 
 
 def film(**changes: Any) -> FilmRef:
-    """A film of 800 x 400."""
+    """Make a film of 800 x 400."""
     known = {"study_uid": "1", "series_uid": "2", "sop_uid": "3", "sop_class": "4", "sha256": "5"}
     return FilmRef.model_validate({**known, "rows": 800, "columns": 400, "view": View.PA, **changes})
 
 
 def model(classes: tuple[str, ...] = CLASSES, **changes: Any) -> Manifest:
-    """A manifest, changed."""
+    """Make a manifest, changed."""
     return Manifest.model_validate(manifest(classes, {"model.onnx": b""}, **changes))
 
 
+def changed(changes: list[dict[str, Any]], task: str) -> Manifest:
+    """Make a manifest of as many classes as there are changes to them."""
+    found = manifest(CLASSES[: len(changes)], {"model.onnx": b""}, task=task)
+    for klass, change in zip(found["classes"], changes, strict=True):
+        klass.update(change)
+    return Manifest.model_validate(found)
+
+
 def heat(k: int, row: int, column: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Maps of four classes, one cell of the k-th hot."""
+    """Make maps of four classes, one cell of the k-th hot."""
     maps = np.zeros((4, 4, 4), np.float32)
     maps[k, row, column] = 2
     return maps
@@ -41,18 +49,37 @@ def probs(*values: float) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def test_each_label_is_judged_by_its_own_threshold() -> None:
     """At the threshold counts as present; a class without threshold or not reported stays undetermined."""
-    found = manifest(CLASSES, {"model.onnx": b""})
-    for klass, change in zip(found["classes"], [{"threshold": 0.3}, {}, {"threshold": None}, {"reported": False}], strict=True):
-        klass.update(change)
-    said = judge(Manifest.model_validate(found), probs(0.3, 0.49, 0.99, 0.99))
-    assert [Answer.PRESENT, Answer.ABSENT, Answer.UNDETERMINED, Answer.UNDETERMINED] == said
+    each = changed([{"threshold": 0.3}, {}, {"threshold": None}, {"reported": False}], "multilabel")
+    said = judge(each, probs(0.3, 0.49, 0.99, 0.99))
+    assert (Answer.PRESENT, Answer.ABSENT, Answer.UNDETERMINED, Answer.UNDETERMINED) == said
 
 
 def test_exclusive_classes_have_one_answer_or_none() -> None:
     """Of several above threshold the most probable is present; with none above, nothing is determined."""
     exclusive = model(task="multiclass")
-    assert [Answer.ABSENT, Answer.PRESENT, Answer.ABSENT, Answer.ABSENT] == judge(exclusive, probs(0.5, 0.6, 0.1, 0.1))
-    assert [Answer.UNDETERMINED] * 4 == judge(exclusive, probs(0.4, 0.3, 0.2, 0.1))
+    said = judge(exclusive, probs(0.5, 0.6, 0.1, 0.1))
+    assert (Answer.ABSENT, Answer.PRESENT, Answer.ABSENT, Answer.ABSENT) == said
+    assert (Answer.UNDETERMINED,) * 4 == judge(exclusive, probs(0.4, 0.3, 0.2, 0.1))
+
+
+def test_exclusive_classes_without_thresholds_are_answered_by_the_most_probable() -> None:
+    """Nothing to reach, so the largest wins; a class that is not reported still says nothing."""
+    bare = changed(
+        [{"threshold": None}, {"threshold": None}, {"threshold": None, "reported": False}], "multiclass"
+    )
+    assert (Answer.ABSENT, Answer.PRESENT, Answer.UNDETERMINED) == judge(bare, probs(0.2, 0.45, 0.35))
+
+
+def test_an_unreported_exclusive_class_is_never_called_absent() -> None:
+    """The others have their answer, it has none."""
+    partly = changed([{}, {}, {"threshold": None, "reported": False}], "multiclass")
+    assert (Answer.PRESENT, Answer.ABSENT, Answer.UNDETERMINED) == judge(partly, probs(0.6, 0.2, 0.2))
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.49, Answer.ABSENT), (0.5, Answer.PRESENT)])
+def test_a_single_class_can_be_absent(probability: float, expected: Answer) -> None:
+    """One sigmoid output excludes nothing: below its threshold it is absent, not undetermined."""
+    assert (expected,) == judge(model(("pneumonia",), task="binary"), probs(probability))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +104,14 @@ def test_intended_use(use: dict[str, Any], view: View, age: float | None, expect
 
 def test_outside_its_intended_use_a_model_says_nothing() -> None:
     """No finding, and the reason."""
-    said = answer(model(intended_use={"views": ["PA"], "text": ""}), MODEL, probs(1, 1, 1, 1), None, film(view=View.AP), None)
+    said = answer(
+        model(intended_use={"views": ["PA"], "text": ""}),
+        MODEL,
+        probs(1, 1, 1, 1),
+        None,
+        film(view=View.AP),
+        None,
+    )
     assert (Applicability.OUTSIDE, ()) == (said.applicability, said.findings)
     assert "AP" in said.note
 
@@ -94,7 +128,10 @@ def test_on_a_mirrored_film_the_box_is_mirrored_back() -> None:
     """The model saw the film turned; the reader sees it as it is stored."""
     straight = answer(model(), MODEL, probs(0.9, 0, 0, 0), heat(0, 1, 3), film(), None).findings[0]
     turned = answer(model(), MODEL, probs(0.9, 0, 0, 0), heat(0, 1, 3), film(mirrored=True), None).findings[0]
-    assert (400 - straight.boxes[0].right, 400 - straight.boxes[0].left) == (turned.boxes[0].left, turned.boxes[0].right)
+    assert (400 - straight.boxes[0].right, 400 - straight.boxes[0].left) == (
+        turned.boxes[0].left,
+        turned.boxes[0].right,
+    )
     assert turned.heat is not None
     assert 1.0 == turned.heat.grid()[1, 0]
 
@@ -125,3 +162,40 @@ def test_of_two_regions_the_larger_is_boxed() -> None:
     assert box is not None
     assert box.left > 30
     assert box.top > 30
+
+
+def test_the_strongest_class_is_the_one_nearest_to_its_operating_point() -> None:
+    """Thresholds follow prevalence: 0.09 of 0.1 is more than 0.4 of 0.5, and unreported classes come last."""
+    points = changed([{}, {"threshold": 0.1}, {"threshold": None, "reported": False}], "multilabel")
+    said = answer(points, MODEL, probs(0.4, 0.09, 0.99), np.ones((3, 4, 4), np.float32), film(), None)
+    assert [False, True, False] == [x.heat is not None for x in said.findings]
+
+
+def test_a_present_normal_film_has_heat_but_no_box() -> None:
+    """There is nothing to draw a rectangle around."""
+    normal = model(("normal", "pneumonia"), task="binary")
+    said = answer(normal, MODEL, probs(0.9, 0.1), np.ones((2, 4, 4), np.float32), film(), None)
+    assert [(Answer.PRESENT, True, ()), (Answer.ABSENT, False, ())] == [
+        (x.answer, x.heat is not None, x.boxes) for x in said.findings
+    ]
+
+
+def test_one_map_for_all_classes_serves_each_present_one() -> None:
+    """A class-agnostic map is not indexed by class."""
+    shared = model(heat={"kind": "rollout", "height": 4, "width": 4, "per_class": False})
+    said = answer(shared, MODEL, probs(0.9, 0.1, 0.9, 0.1), np.ones((1, 4, 4), np.float32), film(), None)
+    assert [1, 0, 1, 0] == [len(x.boxes) for x in said.findings]
+
+
+def test_an_even_map_boxes_the_whole_film() -> None:
+    """Edges are edges of pixels: 0 to columns, 0 to rows."""
+    box = box_on_film(np.ones((4, 4), np.float32), film(), threshold=0.4, min_peak=0.0)
+    assert Box(left=0, top=0, right=400, bottom=800) == box
+
+
+def test_a_single_hot_cell_is_boxed_at_any_threshold() -> None:
+    """Interpolation lowers a lone peak; the box shrinks towards the cell's centre but does not vanish."""
+    box = box_on_film(heat(0, 1, 2)[0], film(rows=400, columns=400), threshold=0.99, min_peak=0.0)
+    assert box is not None
+    assert 200 < box.left < 250 < box.right < 300
+    assert 100 < box.top < 150 < box.bottom < 200
