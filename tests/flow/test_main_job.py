@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pydicom
 import pytest
@@ -14,7 +15,7 @@ from support.node import Node, until
 from support.packages import make_package
 
 from cxrd.delivery.sender import Outcome, Outgoing, send
-from cxrd.demo import phantom
+from cxrd.demo.samples import samples
 from cxrd.demo.pacs import StandInPacs
 from cxrd.imaging.header import read_header
 from cxrd.settings import Destination
@@ -42,12 +43,13 @@ def node(tmp_path: Path, pacs: StandInPacs) -> Iterator[Node]:
         yield running
 
 
-def store(node: Node, *films: bytes) -> None:
+def store(node: Node, folder: Path, *films: bytes) -> None:
     """Send films and ask that each is acknowledged."""
     outgoing = []
     for film in films:
-        header = read_header(film)
-        outgoing.append(Outgoing(str(header.SOPClassUID), str(header.SOPInstanceUID), lambda film=film: film))  # type: ignore[misc]
+        path = folder / f"{uuid4().hex}.dcm"
+        path.write_bytes(film)
+        outgoing.append(Outgoing.of(path))
     target = Destination(name="cxrd", ae_title="CXRD", host="127.0.0.1", port=node.port)
     outcomes = [result.outcome for result in send(target, "PACS", outgoing)]
     assert [Outcome.STORED] * len(films) == outcomes
@@ -72,11 +74,11 @@ def modalities_by_study(pacs: StandInPacs) -> dict[str, list[str]]:
     return {study: sorted(kinds) for study, kinds in found.items()}
 
 
-def test_a_film_comes_back_as_a_report_and_a_heatmap_in_its_own_study(node: Node, pacs: StandInPacs) -> None:
+def test_a_film_comes_back_as_a_report_and_a_heatmap_in_its_own_study(node: Node, pacs: StandInPacs, tmp_path: Path) -> None:
     """One film in, one SR and one SC out, same study, with audit rows and metrics; a resend adds nothing."""
-    film = phantom.samples(salt="a")["opacity"]
+    film = samples(salt="a")["opacity"]
     header = read_header(film)
-    store(node, film)
+    store(node, tmp_path, film)
     until(lambda: finished(node, 1), seconds=60, what="the study is delivered")
     assert {header.StudyInstanceUID: ["OT", "SR"]} == modalities_by_study(pacs)
     assert {header.PatientID} == {d.PatientID for d in received(pacs)}
@@ -87,17 +89,17 @@ def test_a_film_comes_back_as_a_report_and_a_heatmap_in_its_own_study(node: Node
     assert 'cxrd_studies{state="delivered"} 1.0' in metrics
     assert "cxrd_study_turnaround_seconds_count 1.0" in metrics
 
-    store(node, film)
+    store(node, tmp_path, film)
     until(lambda: node.get("/metrics").count('outcome="duplicate"'), seconds=30, what="the resend is counted")
     assert {header.StudyInstanceUID: ["OT", "SR"]} == modalities_by_study(pacs)
     assert [1, 1] == sorted(pacs.receipts.values())
 
 
 @pytest.mark.parametrize("victim", ["listen", "infer", "build", "deliver", "tick", "web", "supervisor"])
-def test_killing_any_process_loses_and_doubles_nothing(node: Node, pacs: StandInPacs, victim: str) -> None:
+def test_killing_any_process_loses_and_doubles_nothing(node: Node, pacs: StandInPacs, tmp_path: Path, victim: str) -> None:
     """kill -9 in the middle of a burst: afterwards every study has exactly one SR and one SC."""
-    films = [phantom.samples(salt=f"{victim}{number}", size=256)["opacity"] for number in range(8)]
-    store(node, *films[:4])
+    films = [samples(salt=f"{victim}{number}", rows=256)["opacity"] for number in range(8)]
+    store(node, tmp_path, *films[:4])
     until(lambda: any(row["state"] != "received" for row in node.studies()), seconds=60, what="work has begun")
     if victim == "supervisor":
         node.kill()
@@ -108,7 +110,7 @@ def test_killing_any_process_loses_and_doubles_nothing(node: Node, pacs: StandIn
         node.kill_role(victim)
         until(lambda: node.children().get(victim, before) != before, seconds=30, what=f"{victim} runs again")
     until(lambda: bool(node.get("/readyz")), seconds=30, what="the node is ready again")
-    store(node, *films[4:])
+    store(node, tmp_path, *films[4:])
     until(lambda: finished(node, 8), seconds=120, what="all studies are delivered")
     expected = {read_header(film).StudyInstanceUID: ["OT", "SR"] for film in films}
     assert expected == modalities_by_study(pacs)
@@ -119,7 +121,7 @@ def test_storescu_of_dcmtk_is_served(node: Node, pacs: StandInPacs, tmp_path: Pa
     if shutil.which("storescu") is None:
         pytest.skip("needs dcmtk: apt-get install dcmtk")
     path = tmp_path / "film.dcm"
-    path.write_bytes(phantom.samples(salt="s")["normal"])
+    path.write_bytes(samples(salt="s")["normal"])
     subprocess.run(["storescu", "-aet", "PACS", "-aec", "CXRD", "127.0.0.1", str(node.port), str(path)], check=True)
     until(lambda: finished(node, 1), seconds=60, what="the study is delivered")
     assert [["OT", "SR"]] == list(modalities_by_study(pacs).values())

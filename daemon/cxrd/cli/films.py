@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -47,22 +48,24 @@ def send(
 
     Example: cxrd send films/ --to CXRD@127.0.0.1:11112 --from PACS
     """
-    from cxrd.delivery.sender import Outcome, Outgoing, send as store  # noqa: PLC0415 - as in analyse
-    from cxrd.imaging.header import read_header  # noqa: PLC0415 - as in analyse
+    from cxrd.delivery.sender import Outcome, Outgoing  # noqa: PLC0415 - as in analyse
+    from cxrd.delivery.sender import send as store  # noqa: PLC0415 - as in analyse
+    from cxrd.imaging.film import as_dicom  # noqa: PLC0415 - as in analyse
 
     destination = _destination(to)
-    outgoing = []
-    for path in _files(paths):
-        header = read_header(path)
-        outgoing.append(Outgoing(str(header.SOPClassUID), str(header.SOPInstanceUID), path.read_bytes))
-    failed = 0
-    for result in track(store(destination, calling, outgoing), "Sending", total=len(outgoing), transient=True):
-        if result.outcome is not Outcome.STORED:
-            failed += 1
-            typer.echo(f"{result.sop_uid}: {result.message}", err=True)
-    typer.echo(f"{len(outgoing) - failed} of {len(outgoing)} object(s) stored by {to}")
+    with TemporaryDirectory(prefix="cxrd-send-") as scratch:
+        outgoing = []
+        for number, path in enumerate(_files(paths)):
+            part10 = Path(scratch) / f"{number}.dcm"
+            part10.write_bytes(as_dicom(path.read_bytes(), path.name))
+            outgoing.append(Outgoing.of(part10))
+        results = list(track(store(destination, calling, outgoing), "Sending", total=len(outgoing), transient=True))
+    failed = [result for result in results if result.outcome is not Outcome.STORED]
+    for result in failed:
+        typer.echo(f"{result.sop_uid}: {result.message}", err=True)
+    typer.echo(f"{len(results) - len(failed)} of {len(results)} object(s) stored by {to}")
     if failed:
-        raise CxrdError(f"{failed} object(s) were not stored", hint="each line above says why")
+        raise CxrdError(f"{len(failed)} object(s) were not stored", hint="each line above says why")
 
 
 def demo(

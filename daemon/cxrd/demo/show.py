@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -23,10 +23,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cxrd.delivery.sender import Outcome, Outgoing, send
-from cxrd.demo import phantom
+from cxrd.demo.samples import samples
 from cxrd.demo.pacs import StandInPacs
 from cxrd.errors import CxrdError
 from cxrd.findings import Answer
+from cxrd.imaging.film import as_dicom
 from cxrd.imaging.header import read_header
 from cxrd.settings import Destination, load
 from cxrd.store import views
@@ -82,7 +83,7 @@ def show(out: Path, *, films: Path | None, keep: bool) -> None:
     console = Console()
     shutil.rmtree(out, ignore_errors=True)
     (out / "pacs").mkdir(parents=True)
-    sent = _real(films) if films else _phantoms(out / "films")
+    sent = _real(films, out / "films") if films else _phantoms(out / "films")
     pacs = StandInPacs(out / "pacs", "PACS")
     pacs.start()
     dicom_port, web_port = _free_port(), _free_port()
@@ -95,7 +96,7 @@ def show(out: Path, *, films: Path | None, keep: bool) -> None:
         with _daemon(config, out / "cxrd.log", page):
             console.print(f"The node runs: DICOM CXRD@127.0.0.1:{dicom_port}, page {page}")
             _send(console, sent, dicom_port)
-            _wait(config, len({header.StudyInstanceUID for header in map(read_header, sent.values())}), out / "cxrd.log")
+            _wait(config, len(set(_studies(sent))), out / "cxrd.log")
             _pictures(out)
             _findings(console, config, sent)
             console.print(f"Objects in {out / 'pacs'}, pictures in {out}, log in {out / 'cxrd.log'}.")
@@ -108,20 +109,24 @@ def show(out: Path, *, films: Path | None, keep: bool) -> None:
         pacs.stop()
 
 
-def _phantoms(folder: Path) -> dict[str, bytes]:
-    """Synthetic studies, new UIDs in each run, kept as files too."""
+def _phantoms(folder: Path) -> list[Path]:
+    """Synthetic studies as files, with new UIDs in each run."""
     folder.mkdir(parents=True)
-    made = phantom.samples(salt=uuid4().hex)
-    for name, data in made.items():
-        (folder / f"{name}.dcm").write_bytes(data)
-    return made
+    return [_written(folder / f"{name}.dcm", data) for name, data in samples(salt=uuid4().hex).items()]
 
 
-def _real(folder: Path) -> dict[str, bytes]:
-    found = {p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+def _real(films: Path, folder: Path) -> list[Path]:
+    """A person's own films; a bare data set gets the meta information that sending needs."""
+    folder.mkdir(parents=True)
+    found = [path for path in sorted(films.rglob("*")) if path.is_file()]
     if not found:
-        raise CxrdError(f"no files in {folder}", hint="give a folder of DICOM films")
-    return found
+        raise CxrdError(f"no files in {films}", hint="give a folder of DICOM, PNG or JPEG films")
+    return [_written(folder / f"{path.stem}.dcm", as_dicom(path.read_bytes(), path.name)) for path in found]
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
 
 
 def _free_port() -> int:
@@ -160,17 +165,12 @@ def _await_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> N
     raise CxrdError(f"the node was not ready after {START_S:.0f} s", hint=f"see {log}")
 
 
-def _send(console: Console, sent: dict[str, bytes], port: int) -> None:
+def _send(console: Console, sent: Sequence[Path], port: int) -> None:
     node = Destination(name="cxrd", ae_title="CXRD", host="127.0.0.1", port=port)
-    names = {}
-    outgoing = []
-    for name, data in sent.items():
-        header = read_header(data)
-        names[str(header.SOPInstanceUID)] = name
-        outgoing.append(Outgoing(str(header.SOPClassUID), str(header.SOPInstanceUID), lambda data=data: data))  # type: ignore[misc]
-    for result in send(node, "PACS", outgoing):
+    outgoing = [Outgoing.of(path) for path in sent]
+    for item, result in zip(outgoing, send(node, "PACS", outgoing), strict=True):
         if result.outcome is not Outcome.STORED:
-            console.print(f"{names[result.sop_uid]} was not stored: {result.message}")
+            console.print(f"{item.path.name} was not stored: {result.message}")
 
 
 def _wait(config: Path, studies: int, log: Path) -> None:
@@ -198,8 +198,12 @@ def _pictures(out: Path) -> None:
         cv2.imwrite(str(out / name), np.ascontiguousarray(dataset.pixel_array[..., ::-1]))
 
 
-def _findings(console: Console, config: Path, sent: dict[str, bytes]) -> None:
-    names = {str(read_header(data).StudyInstanceUID): name for name, data in sent.items()}
+def _studies(sent: Sequence[Path]) -> list[str]:
+    return [str(read_header(path).StudyInstanceUID) for path in sent]
+
+
+def _findings(console: Console, config: Path, sent: Sequence[Path]) -> None:
+    names = {study: path.stem for study, path in zip(_studies(sent), sent, strict=True)}
     table = Table("film", "state", "model", "present", "strongest", "delivered", title="Findings", title_justify="left")
     with Database(load(config).database.url).read() as connection:
         for row in views.studies(connection, limit=1000):

@@ -1,4 +1,4 @@
-"""A picture file as a DICOM object, so that PNG and JPEG films go the one way that DICOM films go."""
+"""Any film file as a DICOM Part 10 object, so that PNG and JPEG films go the one way that DICOM films go."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from cxrd.errors import Reason, Refused
+from cxrd.imaging.header import read_object
 
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 GREY_TOLERANCE = 6
@@ -22,7 +23,7 @@ Image.MAX_IMAGE_PIXELS = 100_000_000
 
 
 def as_dicom(data: bytes, name: str) -> bytes:
-    """Wrap a PNG or JPEG as a Secondary Capture; DICOM passes unchanged.
+    """Wrap a PNG or JPEG as a Secondary Capture; give a bare data set its meta information; pass Part 10 unchanged.
 
     Parameters
     ----------
@@ -40,10 +41,10 @@ def as_dicom(data: bytes, name: str) -> bytes:
     Raises
     ------
     Refused
-        UNREADABLE: the picture cannot be decoded.
+        UNREADABLE: the picture cannot be decoded, or the file is neither picture nor DICOM.
     """
     if not data.startswith(SIGNATURES):
-        return data
+        return data if data[128:132] == b"DICM" else _with_meta(data)
     try:
         with Image.open(BytesIO(data)) as image:
             image.load()
@@ -51,6 +52,16 @@ def as_dicom(data: bytes, name: str) -> bytes:
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise Refused(Reason.UNREADABLE, f"{name} cannot be read as a picture: {type(error).__name__}") from error
     return _wrapped(pixels, sha256(data).hexdigest())
+
+
+def _with_meta(data: bytes) -> bytes:
+    """A bare data set as a Part 10 file in the encoding it parses as."""
+    dataset = read_object(data)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _pixels(image: Image.Image) -> NDArray[np.unsignedinteger]:
