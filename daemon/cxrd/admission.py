@@ -1,8 +1,8 @@
 """Which objects a model may judge: a pure function over the header, with a coded reason for every refusal.
 
-The order and the words come from 7,469 real headers of the Open-i collection: a third carry no view and no body part
-(so blank is never a reason), 88 % say DERIVED (so neither is that), 13 % are of class DX but say modality CR, and half are
-MONOCHROME1.
+The order and the words come from 7,469 real headers of the Open-i collection: a third carry no view and no body
+part (so blank is never a reason), 88 % say DERIVED (so neither is that), 13 % are of class DX but say modality CR,
+and half are MONOCHROME1.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ CAPTURES = frozenset(
     }
 )
 MODALITIES = frozenset({"CR", "DX"})
-CAPTURE_MODALITIES = MODALITIES | {"OT", ""}   # scanned films and wrapped pictures say OT or nothing
+CAPTURE_MODALITIES = MODALITIES | {"OT", ""}  # scanned films and wrapped pictures say OT or nothing
 
 CHEST_WORDS = re.compile(r"CHEST|THORAX|THORAC|LUNG|RIB|TORAX|BRUST|POITRINE|PECHO|HEART|STERN", re.IGNORECASE)
 CHEST_CODES = frozenset({"816094009", "51185008", "T-D3000", "39607008", "T-28000", "302551006", "43799004"})
-LATERAL_WORDS = re.compile(r"\bLL\b|\bRL\b|\bLAT\b|LATERAL|\bPROFIL|SEITLICH|\bLLD\b|\bRLD\b|OBLIQUE|DECUB", re.IGNORECASE)
+LATERAL_WORDS = re.compile(
+    r"\bLL\b|\bRL\b|\bLAT\b|LATERAL|\bPROFIL|SEITLICH|\bLLD\b|\bRLD\b|OBLIQUE|DECUB", re.IGNORECASE
+)
 FRONTAL_WORDS = re.compile(r"FRONTAL", re.IGNORECASE)
 POSITION_IN_WORDS = re.compile(r"\b(?P<view>PA|AP)\b", re.IGNORECASE)
 LATERAL_CODES = frozenset({"R-10236", "R-10232", "R-10228", "399173006", "399198007", "399067008", "399260004"})
@@ -82,7 +84,9 @@ def _check_kind(header: Dataset) -> None:
     klass = sop.UID(text(header, "SOPClassUID"))
     modality = text(header, "Modality").upper()
     if klass in FOR_PROCESSING or text(header, "PresentationIntentType").upper() == "FOR PROCESSING":
-        raise Refused(Reason.FOR_PROCESSING, "FOR PROCESSING pixels are not for display; send the FOR PRESENTATION film")
+        raise Refused(
+            Reason.FOR_PROCESSING, "FOR PROCESSING pixels are not for display; send the FOR PRESENTATION film"
+        )
     if klass not in RADIOGRAPHS | CAPTURES:
         raise Refused(Reason.SOP_CLASS, f"{klass.name} is no radiograph")
     allowed = CAPTURE_MODALITIES if klass in CAPTURES else MODALITIES | {""}
@@ -117,9 +121,13 @@ def _view(header: Dataset) -> Admitted:
     position = text(header, "ViewPosition").upper()
     codes = _codes(header, "ViewCodeSequence")
     direction = text(header, "PatientOrientation").upper()[:1]
-    words = " ".join(text(header, k) for k in ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription"))
+    words = " ".join(
+        text(header, k) for k in ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+    )
     if LATERAL_WORDS.search(position) or codes & LATERAL_CODES or direction in {"A", "P"}:
-        raise Refused(Reason.LATERAL, f"the header names a lateral or oblique view ({position or direction or 'by code'})")
+        raise Refused(
+            Reason.LATERAL, f"the header names a lateral or oblique view ({position or direction or 'by code'})"
+        )
     if position in {"PA", "AP"}:
         return Admitted(View(position), ())
     for code in codes & set(VIEW_CODES):
@@ -129,7 +137,7 @@ def _view(header: Dataset) -> Admitted:
     if FRONTAL_WORDS.search(position) or direction in {"L", "R"}:
         return Admitted(View.FRONTAL, ())
     lateral, named = LATERAL_WORDS.search(words), POSITION_IN_WORDS.search(words)
-    if lateral and not named and not FRONTAL_WORDS.search(words):   # "CHEST PA AND LATERAL" names a study, not a film
+    if lateral and not named and not FRONTAL_WORDS.search(words):  # "CHEST PA AND LATERAL" names a study, not a film
         raise Refused(Reason.LATERAL, "the series or protocol description names a lateral view")
     if named and not lateral:
         return Admitted(View(named["view"].upper()), ("the view was read from the series or protocol description",))

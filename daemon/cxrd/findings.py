@@ -41,8 +41,8 @@ class Applicability(StrEnum):
     """Whether a film lies inside a model's intended use."""
 
     INSIDE = "inside"
-    UNKNOWN = "unknown"    # the header does not tell (no age, no view)
-    OUTSIDE = "outside"    # the model did not answer
+    UNKNOWN = "unknown"  # the header does not tell (no age, no view)
+    OUTSIDE = "outside"  # the model did not answer
 
 
 class View(StrEnum):
@@ -57,9 +57,9 @@ class View(StrEnum):
 class ClassRole(StrEnum):
     """What a class of a model means to a report."""
 
-    FINDING = "finding"    # a sign or disease: present or absent
-    NORMAL = "normal"      # the film is normal
-    OTHER = "other"        # abnormal in a way the model does not name
+    FINDING = "finding"  # a sign or disease: present or absent
+    NORMAL = "normal"  # the film is normal
+    OTHER = "other"  # abnormal in a way the model does not name
 
 
 class Box(Value):
@@ -158,7 +158,7 @@ class ModelAnswer(Value):
 
 
 class FilmRef(Value):
-    """The source image that a result refers to (PS3.3 table 10-11).
+    r"""The source image that a result refers to (PS3.3 table 10-11).
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ class FilmRef(Value):
     rows, columns : int
         Source matrix.
     mirrored : bool
-        Image row direction points to the patient's right (``R\\F``): image-left is the patient's left.
+        Image row direction points to the patient's right (``R\F``): image-left is the patient's left.
     """
 
     study_uid: str

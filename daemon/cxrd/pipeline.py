@@ -23,7 +23,7 @@ from cxrd.imaging.header import read_header
 from cxrd.imaging.preprocess import Preprocess, apply, display
 from cxrd.inference.answers import answer
 
-if TYPE_CHECKING:   # a decode process needs no ONNX Runtime in its address space
+if TYPE_CHECKING:  # a decode process needs no ONNX Runtime in its address space
     from cxrd.inference.engine import Classifier
 
 ModelRun = Callable[[ModelRef, int, float], None]

@@ -70,7 +70,7 @@ def _matches(host: str, address: str) -> bool:
     peer = ipaddress.ip_address(address)
     try:
         return peer in ipaddress.ip_network(host, strict=False)
-    except ValueError:   # a name: ask the resolver now, because hospital DNS changes
+    except ValueError:  # a name: ask the resolver now, because hospital DNS changes
         try:
             return address in {info[4][0] for info in socket.getaddrinfo(host, None)}
         except OSError:
@@ -297,7 +297,11 @@ class Settings(BaseSettings):
     """The whole tree; see each section for units and meaning."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="CXRD_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix="CXRD_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     dicom: Dicom = Dicom()

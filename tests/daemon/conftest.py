@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.database import fresh
 
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
+from support.database import fresh
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 from pydicom import uid as sop
-from support.datasets import CR, DX, film
 
 from cxrd.admission import Admitted, judge
 from cxrd.errors import Reason, Refused
 from cxrd.findings import View
+from support.datasets import DX, film
 
 MAMMO = "1.2.840.10008.5.1.4.1.1.1.2"
 
@@ -94,7 +94,15 @@ def test_a_view_read_from_free_text_is_said_so() -> None:
 def header(row: dict[str, str]) -> Dataset:
     """A header of the Open-i table."""
     dataset = Dataset()
-    for name in ("SOP Class UID", "Modality", "Rows", "Columns", "Samples per Pixel", "Body Part Examined", "View Position"):
+    for name in (
+        "SOP Class UID",
+        "Modality",
+        "Rows",
+        "Columns",
+        "Samples per Pixel",
+        "Body Part Examined",
+        "View Position",
+    ):
         if row[name]:
             value: Any = int(row[name]) if name in {"Rows", "Columns", "Samples per Pixel"} else row[name]
             setattr(dataset, name.replace(" per ", " Per ").replace(" ", ""), value)

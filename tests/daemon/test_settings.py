@@ -74,7 +74,9 @@ def keys(model: type[BaseModel]) -> set[str]:
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     """An operator repairs a configuration in one go."""
     with pytest.raises(ConfigError) as caught:
-        read(tmp_path, '[dicom]\nport = 99999\nprot = 1\n[[destinations]]\nname = "p"\nae_title = "SEVENTEEN LETTERS!"\n')
+        read(
+            tmp_path, '[dicom]\nport = 99999\nprot = 1\n[[destinations]]\nname = "p"\nae_title = "SEVENTEEN LETTERS!"\n'
+        )
     message = str(caught.value)
     assert "5 fault(s)" in message
     for key in ("dicom.port", "dicom.prot", "destinations.0.ae_title", "destinations.0.host", "destinations.0.port"):
@@ -96,7 +98,12 @@ def test_settings_cross_a_process_border(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("title", "address", "expected"),
-    [("PACS", "127.0.0.1", "pacs"), ("PACS", "10.0.0.1", None), ("OTHER", "127.0.0.1", None), ("PACS ", "127.0.0.1", "pacs")],
+    [
+        ("PACS", "127.0.0.1", "pacs"),
+        ("PACS", "10.0.0.1", None),
+        ("OTHER", "127.0.0.1", None),
+        ("PACS ", "127.0.0.1", "pacs"),
+    ],
 )
 def test_a_source_is_an_ae_title_at_an_address(tmp_path: Path, title: str, address: str, expected: str | None) -> None:
     """Both must fit."""

@@ -11,14 +11,14 @@ from uuid import uuid4
 
 import pydicom
 import pytest
-from support.node import Node, until
-from support.packages import make_package
 
 from cxrd.delivery.sender import Outcome, Outgoing, send
-from cxrd.demo.samples import samples
 from cxrd.demo.pacs import StandInPacs
+from cxrd.demo.samples import samples
 from cxrd.imaging.header import read_header
 from cxrd.settings import Destination
+from support.node import Node, until
+from support.packages import make_package
 
 pytestmark = pytest.mark.flow
 FINISHED = {"delivered", "refused", "failed"}
@@ -74,7 +74,9 @@ def modalities_by_study(pacs: StandInPacs) -> dict[str, list[str]]:
     return {study: sorted(kinds) for study, kinds in found.items()}
 
 
-def test_a_film_comes_back_as_a_report_and_a_heatmap_in_its_own_study(node: Node, pacs: StandInPacs, tmp_path: Path) -> None:
+def test_a_film_comes_back_as_a_report_and_a_heatmap_in_its_own_study(
+    node: Node, pacs: StandInPacs, tmp_path: Path
+) -> None:
     """One film in, one SR and one SC out, same study, with audit rows and metrics; a resend adds nothing."""
     film = samples(salt="a")["opacity"]
     header = read_header(film)
@@ -96,8 +98,10 @@ def test_a_film_comes_back_as_a_report_and_a_heatmap_in_its_own_study(node: Node
 
 
 @pytest.mark.parametrize("victim", ["listen", "infer", "build", "deliver", "tick", "web", "supervisor"])
-def test_killing_any_process_loses_and_doubles_nothing(node: Node, pacs: StandInPacs, tmp_path: Path, victim: str) -> None:
-    """kill -9 in the middle of a burst: afterwards every study has exactly one SR and one SC."""
+def test_killing_any_process_loses_and_doubles_nothing(
+    node: Node, pacs: StandInPacs, tmp_path: Path, victim: str
+) -> None:
+    """Kill -9 in the middle of a burst: afterwards every study has exactly one SR and one SC."""
     films = [samples(salt=f"{victim}{number}", rows=256)["opacity"] for number in range(8)]
     store(node, tmp_path, *films[:4])
     until(lambda: any(row["state"] != "received" for row in node.studies()), seconds=60, what="work has begun")
@@ -109,7 +113,7 @@ def test_killing_any_process_loses_and_doubles_nothing(node: Node, pacs: StandIn
         before = node.children()[victim]
         node.kill_role(victim)
         until(lambda: node.children().get(victim, before) != before, seconds=30, what=f"{victim} runs again")
-    until(lambda: bool(node.get("/readyz")), seconds=30, what="the node is ready again")
+    until(node.ready, seconds=60, what="the node is ready again")
     store(node, tmp_path, *films[4:])
     until(lambda: finished(node, 8), seconds=120, what="all studies are delivered")
     expected = {read_header(film).StudyInstanceUID: ["OT", "SR"] for film in films}

@@ -24,9 +24,7 @@ def films(n: int = 3, seed: int = 0) -> Tensor:
 def model() -> Charm:
     """Build a small CHARM with a filled memory and head statistics that are not the identity."""
     torch.manual_seed(0)
-    made = Charm(
-        CLASSES, (0.01, 0.5, 0.01), CharmOptions(reduction=64, hidden=32, slots=8, rare_prevalence=0.02)
-    )
+    made = Charm(CLASSES, (0.01, 0.5, 0.01), CharmOptions(reduction=64, hidden=32, slots=8, rare_prevalence=0.02))
     for _ in range(2):
         made.train()
         target = torch.tensor([[1.0, 0, 0], [0, 1, 1], [1, 0, 1]])
@@ -71,15 +69,8 @@ def test_the_decomposition_is_complete(model: Charm) -> None:
         signed = torch.einsum("nkd,ndhw->nkhw", gradient, evidence)
         _, shift = affine(model.head.norm)
         active = (model.head.first(model.head.norm(feature + memory)) > 0).float()
-        constant = (
-            active * (model.head.first.bias + model.head.first.weight @ shift)
-        ) @ model.head.last.weight.T
-        whole = (
-            signed.mean(dim=(2, 3))
-            + torch.einsum("nkd,nd->nk", gradient, memory)
-            + constant
-            + model.head.last.bias
-        )
+        constant = (active * (model.head.first.bias + model.head.first.weight @ shift)) @ model.head.last.weight.T
+        whole = signed.mean(dim=(2, 3)) + torch.einsum("nkd,nd->nk", gradient, memory) + constant + model.head.last.bias
     torch.testing.assert_close(whole, model(films()).logits, rtol=1e-4, atol=1e-5)
 
 

@@ -47,9 +47,7 @@ def test_labels_become_targets(write_labels: WriteLabels, tmp_path: Path) -> Non
         (("a.png", "train", "p1", "Mass", "x", "PA"), r"a\.png is listed more than once"),
     ],
 )
-def test_a_faulty_row_is_named(
-    write_labels: WriteLabels, tmp_path: Path, row: tuple[str, ...], message: str
-) -> None:
+def test_a_faulty_row_is_named(write_labels: WriteLabels, tmp_path: Path, row: tuple[str, ...], message: str) -> None:
     """A patient in two splits, a foreign label, an unknown split and a film listed twice are refused."""
     write_labels(tmp_path, [*ROWS, row])
     with pytest.raises(DataError, match=message):
@@ -89,22 +87,16 @@ def test_films_are_read_once_as_8_bit(folder: Path) -> None:
     assert ((24, 1, 32, 32), np.dtype(np.uint8), 24) == (films.shape, films.dtype, len(seen))
 
 
-def test_a_class_that_a_source_hardly_shows_is_not_learnt_there(
-    write_labels: WriteLabels, tmp_path: Path
-) -> None:
+def test_a_class_that_a_source_hardly_shows_is_not_learnt_there(write_labels: WriteLabels, tmp_path: Path) -> None:
     """With two positives asked for, Mass is known on source x alone, and for every split of it."""
-    rows = [
-        (f"{i}.png", "train", f"p{i}", "Mass" if i < 3 else "No Finding", "xy"[i > 3], "PA") for i in range(6)
-    ]
+    rows = [(f"{i}.png", "train", f"p{i}", "Mass" if i < 3 else "No Finding", "xy"[i > 3], "PA") for i in range(6)]
     rows += [("v.png", "val", "pv", "Mass", "x", "PA"), ("t.png", "test", "pt", "Mass", "y", "PA")]
     write_labels(tmp_path, rows)
     known = read_manifest(tmp_path, NIH14).known(2)[:, NIH14.classes.index("Mass")]
     assert known.tolist() == [1, 1, 1, 1, 0, 0, 1, 0]
 
 
-def test_the_probe_finds_a_label_that_follows_from_the_source(
-    write_labels: WriteLabels, tmp_path: Path
-) -> None:
+def test_the_probe_finds_a_label_that_follows_from_the_source(write_labels: WriteLabels, tmp_path: Path) -> None:
     """Mass only on source x: the source alone tells it; the view does not."""
     rows = [
         (
@@ -125,9 +117,7 @@ def test_the_probe_finds_a_label_that_follows_from_the_source(
 def test_augmentation_repeats_and_stays_in_range() -> None:
     """The same generator gives the same films, in 0..1; without settings nothing changes."""
     image = torch.rand(4, 1, 32, 32)
-    recipe = AugmentRecipe(
-        rotation=10, scale=0.1, shift=0.1, contrast=0.3, brightness=0.2, blur=1, blur_sizes=(8, 8)
-    )
+    recipe = AugmentRecipe(rotation=10, scale=0.1, shift=0.1, contrast=0.3, brightness=0.2, blur=1, blur_sizes=(8, 8))
     one, two = (augment(image, recipe, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(one, two)
     assert 0 <= float(one.min()) <= float(one.max()) <= 1

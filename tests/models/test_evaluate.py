@@ -30,9 +30,7 @@ def test_areas_agree_with_scikit_learn() -> None:
 def test_a_weighted_area_is_the_area_of_repeated_films() -> None:
     """Multiplicities count as copies, which is what a bootstrap needs."""
     weight = RANDOM.integers(0, 3, (4, 200)).astype(np.float64)
-    expected = [
-        roc_auc_score(np.repeat(TARGET, w.astype(int)), np.repeat(SCORE, w.astype(int))) for w in weight
-    ]
+    expected = [roc_auc_score(np.repeat(TARGET, w.astype(int)), np.repeat(SCORE, w.astype(int))) for w in weight]
     np.testing.assert_allclose(auroc(TARGET, SCORE, weight), expected)
 
 

@@ -25,9 +25,7 @@ CALIBRATION = Calibration(slope=(0.5, 1.0, 2.0), bias=(0.1, -1.0, 0.0), threshol
 @pytest.fixture(scope="module")
 def model() -> Charm:
     torch.manual_seed(0)
-    made = Charm(
-        CLASSES, (0.01, 0.5, 0.01), CharmOptions(reduction=128, hidden=16, slots=8, rare_prevalence=0.02)
-    )
+    made = Charm(CLASSES, (0.01, 0.5, 0.01), CharmOptions(reduction=128, hidden=16, slots=8, rare_prevalence=0.02))
     image, target = torch.rand(4, 1, SIDE, SIDE), torch.tensor([[1.0, 0, 1]] * 4)
     batch = Batch(image, target, torch.ones_like(target), torch.arange(4))
     made.train()
@@ -76,9 +74,7 @@ def test_calibration_is_inside_the_graph(graph: onnx.ModelProto, image: np.ndarr
     np.testing.assert_allclose(probs, CALIBRATION.apply(logits), rtol=1e-5)
 
 
-def test_a_graph_of_other_weights_is_refused(
-    graph: onnx.ModelProto, stored: Calibrated, image: np.ndarray
-) -> None:
+def test_a_graph_of_other_weights_is_refused(graph: onnx.ModelProto, stored: Calibrated, image: np.ndarray) -> None:
     """The parity check can fail."""
     other = copy.deepcopy(stored)
     with torch.no_grad():
@@ -102,11 +98,7 @@ def test_the_graph_does_not_follow_later_training(model: Charm, image: np.ndarra
 
 def test_large_weights_are_stored_as_half_floats(graph: onnx.ModelProto) -> None:
     """No float32 weight of size remains, and the file says what it is without naming a folder."""
-    large = [
-        t
-        for t in graph.graph.initializer
-        if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) >= 4096
-    ]
+    large = [t for t in graph.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) >= 4096]
     assert large == []
     own = onnx.ModelProto()
     own.CopyFrom(graph)

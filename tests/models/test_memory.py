@@ -12,9 +12,7 @@ from cxrd_models.zoo.memory import RareMemory, Weights
 D = 5
 
 
-def memory(
-    rare: tuple[int, ...] = (1, 2), slots: int = 6, k: int = 3, weights: Weights = "softmax"
-) -> RareMemory:
+def memory(rare: tuple[int, ...] = (1, 2), slots: int = 6, k: int = 3, weights: Weights = "softmax") -> RareMemory:
     return RareMemory(D, rare, slots=slots, k=k, weights=weights, tau=0.1)
 
 

@@ -47,9 +47,7 @@ def quiet() -> Watch:
     return Watch(None, Console(file=StringIO()))
 
 
-def test_a_run_becomes_a_package_that_the_daemon_loads(
-    folder: Path, tmp_path: Path, write_labels: WriteLabels
-) -> None:
+def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: Path, write_labels: WriteLabels) -> None:
     """Train, export, load with the engine, judge: classes without films are silent and say why."""
     run, out = tmp_path / "run", tmp_path / "packages"
     with pytest.raises(WeightsError, match="no finished run"):

@@ -24,7 +24,14 @@ def film(*, rows: int = 256, columns: int = 224, **changes: Any) -> Dataset:
     dataset.SOPInstanceUID = generate_uid()
     dataset.StudyInstanceUID = generate_uid()
     dataset.SeriesInstanceUID = generate_uid()
-    for keyword in ("StudyID", "AccessionNumber", "ReferringPhysicianName", "PatientBirthDate", "SeriesNumber", "InstanceNumber"):
+    for keyword in (
+        "StudyID",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+        "PatientBirthDate",
+        "SeriesNumber",
+        "InstanceNumber",
+    ):
         setattr(dataset, keyword, "")
     dataset.PatientName = "TEST^FILM"
     dataset.PatientID = "T-1"
@@ -46,7 +53,9 @@ def film(*, rows: int = 256, columns: int = 224, **changes: Any) -> Dataset:
     return dataset
 
 
-def pixels(dataset: Dataset, array: np.ndarray[Any, Any], *, bits_stored: int, photometric: str = "MONOCHROME2") -> None:
+def pixels(
+    dataset: Dataset, array: np.ndarray[Any, Any], *, bits_stored: int, photometric: str = "MONOCHROME2"
+) -> None:
     """Put native pixels of an integer array (rows, columns) or (rows, columns, 3) into a dataset."""
     dataset.Rows, dataset.Columns = array.shape[:2]
     dataset.SamplesPerPixel = 1 if array.ndim == 2 else array.shape[2]

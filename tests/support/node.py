@@ -128,7 +128,7 @@ class Node:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cxrd", "serve", "--config", str(self.config)], stdout=log, stderr=log
             )
-        until(self._ready, seconds=90, what=f"readyz is 200\n{self.log.read_text()[-3000:]}")
+        until(self.ready, seconds=90, what=f"readyz is 200\n{self.log.read_text()[-3000:]}")
 
     def stop(self) -> None:
         """Drain and end."""
@@ -170,7 +170,8 @@ class Node:
         answer = self.cli("studies", "ls", "--json", "--limit", "1000")
         return [json.loads(line) for line in answer.stdout.splitlines()]
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Whether every role has reported of late."""
         assert self._process is not None
         assert self._process.poll() is None, f"cxrd serve ended:\n{self.log.read_text()[-3000:]}"
         try:

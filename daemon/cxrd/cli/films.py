@@ -69,7 +69,9 @@ def send(
 
 
 def demo(
-    films: Annotated[Path | None, typer.Option("--films", help="Folder of real DICOM films instead of the phantoms.")] = None,
+    films: Annotated[
+        Path | None, typer.Option("--films", help="Folder of real DICOM films instead of the phantoms.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for everything the demo makes.")] = Path("var/demo"),
     keep: Annotated[bool, typer.Option("--keep", help="Keep running and print the page's address.")] = False,  # noqa: FBT002
 ) -> None:

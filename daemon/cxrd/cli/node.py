@@ -10,9 +10,13 @@ import typer
 from cxrd.cli import printing
 from cxrd.settings import ROLES, load
 
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file (default: config/cxrd.toml, then /etc/cxrd/cxrd.toml).")]
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file (default: config/cxrd.toml, then /etc/cxrd/cxrd.toml).")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 RoleNames = Annotated[str, typer.Option(help="Comma-separated roles to run here.")]
+
+ALL_ROLES = ",".join(ROLES)
 
 models = typer.Typer(help="Model packages.", no_args_is_help=True)
 db = typer.Typer(help="The database.", no_args_is_help=True)
@@ -26,7 +30,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db, name="db")
 
 
-def serve(config: Config = None, roles: RoleNames = ",".join(ROLES)) -> None:
+def serve(config: Config = None, roles: RoleNames = ALL_ROLES) -> None:
     """Run the node: one process for each role, kept alive by a supervisor.
 
     Example: cxrd serve --config config/cxrd.toml
@@ -88,7 +92,9 @@ def models_verify(folder: Annotated[Path, typer.Argument(help="Package directory
     from cxrd.inference import engine  # noqa: PLC0415 - as in serve
 
     classifier = engine.load(folder, "auto", 0)
-    typer.echo(f"{classifier.ref.id} {classifier.ref.version} {classifier.ref.digest[:12]} runs on {classifier.provider}")
+    typer.echo(
+        f"{classifier.ref.id} {classifier.ref.version} {classifier.ref.digest[:12]} runs on {classifier.provider}"
+    )
 
 
 @db.command("upgrade")
@@ -101,4 +107,3 @@ def db_upgrade(config: Config = None) -> None:
 
     Database(load(config).database.url).upgrade()
     typer.echo("the database schema is current")
-

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
-
-import typer
 
 
 def rows(title: str, columns: Sequence[str], found: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:

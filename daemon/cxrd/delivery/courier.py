@@ -66,7 +66,7 @@ class Courier:
             error = f"destination {claim.lane} is not configured any more; configure it and requeue the study"
             return Step(claim, lambda connection, now: jobs.bury(connection, now, claim, error=error))
         inference_id = int(claim.payload["inference_id"])
-        with self._database.write() as connection:   # before the first byte: from now on it may have arrived
+        with self._database.write() as connection:  # before the first byte: from now on it may have arrived
             waiting = results.undelivered(connection, inference_id, destination.name)
             for row in waiting:
                 results.mark_attempt(connection, self._database.now(connection), row.sop_uid, destination.name)
@@ -74,7 +74,7 @@ class Courier:
             Outgoing(
                 row.sop_class,
                 row.sop_uid,
-                str(ExplicitVRLittleEndian),   # what report writes, once and for all
+                str(ExplicitVRLittleEndian),  # what report writes, once and for all
                 self._payload.path(row.sha256),
                 attempted=row.first_sent_at is not None,
             )

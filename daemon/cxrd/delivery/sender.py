@@ -12,17 +12,19 @@ from enum import StrEnum
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
-from pynetdicom import AE, Association, _config
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from cxrd.errors import Reason, Refused
 from cxrd.settings import Destination
 
-_config.STORE_SEND_CHUNKED_DATASET = True   # read the file as it is sent; the alternative decodes and re-encodes
+_config.STORE_SEND_CHUNKED_DATASET = True  # read the file as it is sent; the alternative decodes and re-encodes
 
-MAX_CONTEXTS = 128   # PS3.8 9.3.2: context ids are the odd numbers up to 255
+MAX_CONTEXTS = 128  # PS3.8 9.3.2: context ids are the odd numbers up to 255
 DUPLICATE_SOP_INSTANCE = 0x0111
 WARNINGS_STORED = frozenset({0xB000, 0xB006, 0xB007})
 
@@ -62,10 +64,15 @@ class Outgoing:
         """
         try:
             meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
-            uids = (meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID)
-        except Exception as error:  # noqa: BLE001 - pydicom raises anything on broken bytes
-            raise Refused(Reason.UNREADABLE, f"{path.name} is not a DICOM Part 10 file: {type(error).__name__}") from error
-        return cls(*(str(u) for u in uids), path)
+            sop_class, sop_uid, syntax = (
+                str(meta[k].value)
+                for k in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
+            )
+        except (InvalidDicomError, KeyError, ValueError, EOFError) as error:
+            raise Refused(
+                Reason.UNREADABLE, f"{path.name} is not a DICOM Part 10 file: {type(error).__name__}"
+            ) from error
+        return cls(sop_class, sop_uid, syntax, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,12 @@ def classify(status: int, *, attempted: bool) -> Outcome:
         return Outcome.STORED
     if status == DUPLICATE_SOP_INSTANCE:
         return Outcome.STORED if attempted else Outcome.REJECTED
-    if 0xA700 <= status <= 0xA7FF or status in {0x0110, 0x0124, 0x0213, 0xFE00}:   # out of resources, processing failure, not authorised, cancelled
+    if 0xA700 <= status <= 0xA7FF or status in {
+        0x0110,
+        0x0124,
+        0x0213,
+        0xFE00,
+    }:  # out of resources, processing failure, not authorised, cancelled
         return Outcome.RETRY
     return Outcome.REJECTED
 
@@ -154,7 +166,7 @@ def _send_one(association: Association, item: Outgoing, context_accepted: bool) 
         return SendResult(item.sop_uid, Outcome.REJECTED, None, message)
     try:
         answer = association.send_c_store(item.path)
-    except (OSError, RuntimeError) as error:   # the file is gone, or the association ended between two objects
+    except (OSError, RuntimeError) as error:  # the file is gone, or the association ended between two objects
         return SendResult(item.sop_uid, Outcome.RETRY, None, f"not sent: {error}")
     if "Status" not in answer:
         return SendResult(item.sop_uid, Outcome.RETRY, None, "the association ended before an answer came")

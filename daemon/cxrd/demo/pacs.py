@@ -56,7 +56,8 @@ class StandInPacs:
         self._ae.shutdown()
 
     def _on_store(self, event: evt.Event) -> int:
-        uid = str(event.request.AffectedSOPInstanceUID)
+        command: Any = event.request
+        uid = str(command.AffectedSOPInstanceUID)
         self.receipts[uid] += 1
         status = self._behave(uid, self.receipts[uid])
         if status == SUCCESS:

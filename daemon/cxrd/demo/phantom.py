@@ -73,7 +73,7 @@ def film(anatomy: Anatomy, *, rows: int = 2048, columns: int = 1792, seed: int =
     large = cv2.resize(thickness, (columns, rows), interpolation=cv2.INTER_CUBIC)
     noise = cv2.GaussianBlur(rng.normal(0, 1, (rows, columns)).astype(np.float32), (0, 0), 0.8)
     exposed = large + noise * (0.010 + 0.012 * np.clip(large, 0, 2))
-    shown = 1 / (1 + np.exp(-2.7 * (exposed - 0.90)))   # the S-shaped response of film
+    shown = 1 / (1 + np.exp(-2.7 * (exposed - 0.90)))  # the S-shaped response of film
     return np.asarray(np.clip(60 + shown * 3900, 0, 4095), np.uint16)
 
 
@@ -103,7 +103,9 @@ class _Canvas:
 
     def body(self) -> Map:
         """Torso, neck and shoulders: an elliptic cross-section whose half width changes with height."""
-        half = np.interp(self.y[:, 0], [0, 0.05, 0.10, 0.17, 0.26, 0.45, 1.0], [0.30, 0.34, 0.62, 1.02, 1.12, 1.0, 1.04])
+        half = np.interp(
+            self.y[:, 0], [0, 0.05, 0.10, 0.17, 0.26, 0.45, 1.0], [0.30, 0.34, 0.62, 1.02, 1.12, 1.0, 1.04]
+        )
         u = np.clip(np.abs(self.x) / half[:, None], 0, 1)
         depth = np.interp(self.y[:, 0], [0, 0.1, 0.3, 0.7, 1.0], [0.85, 0.95, 1.15, 1.3, 1.55])[:, None]
         return np.asarray(depth * np.power(1 - u**2.6, 0.55), np.float32)
@@ -111,7 +113,13 @@ class _Canvas:
     def lung(self, side: int) -> Map:
         """Air of one lung, 0 to about 1: deep in the middle, thin at the border."""
         dome = 0.70 if side < 0 else 0.735
-        base = [(0.20, dome - 0.005), (0.40, dome - 0.025), (0.58, dome + 0.005), (0.72, dome + 0.06), (0.795, dome + 0.135)]
+        base = [
+            (0.20, dome - 0.005),
+            (0.40, dome - 0.025),
+            (0.58, dome + 0.005),
+            (0.72, dome + 0.06),
+            (0.795, dome + 0.135),
+        ]
         wall = [(0.82, 0.74), (0.815, 0.60), (0.77, 0.44), (0.68, 0.30), (0.55, 0.185), (0.42, 0.115), (0.30, 0.085)]
         inner = [(0.20, 0.10), (0.155, 0.17), (0.165, 0.30), (0.15, 0.42), (0.15, 0.55), (0.17, 0.66)]
         mask = self.filled(_smooth([(side * px, py) for px, py in (*base, *wall, *inner)]))
@@ -159,13 +167,15 @@ class _Canvas:
             fall = 0.045 + 0.012 * number
             width = 0.0165 if number else 0.014
             for side in (-1, 1):
-                back = [(0.07, top), (0.20, top - 0.022), (reach * 0.62, top + fall * 0.15), (reach * 0.93, top + fall * 0.9),
-                        (reach, top + fall * 1.7)]  # fmt: skip
+                back = [(0.07, top), (0.20, top - 0.022), (reach * 0.62, top + fall * 0.15),
+                        (reach * 0.93, top + fall * 0.9), (reach, top + fall * 1.7)]  # fmt: skip
                 front = [(reach, top + fall * 1.7), (reach * 0.95, top + fall * 2.4), (reach * 0.75, top + fall * 3.1),
                          (reach * 0.50, top + fall * 3.5)]  # fmt: skip
                 total += 0.155 * self.shell(_smooth([(side * px, py) for px, py in back], closed=False), width)
                 if number < 7:
-                    total += 0.075 * self.shell(_smooth([(side * px, py) for px, py in front], closed=False), width * 1.15)
+                    total += 0.075 * self.shell(
+                        _smooth([(side * px, py) for px, py in front], closed=False), width * 1.15
+                    )
         return np.asarray(total, np.float32)
 
     def clavicles(self) -> Map:
@@ -195,7 +205,7 @@ class _Canvas:
         hila = 0.16 * (self.ellipsoid(-0.20, 0.45, 0.075, 0.075, 25) + self.ellipsoid(0.21, 0.43, 0.07, 0.07, -25))
         return np.asarray(0.20 * soft + hila, np.float32)
 
-    def branch(  # noqa: PLR0913 - a recursion carries its state
+    def branch(
         self, total: Map, start: NDArray[np.float64], heading: NDArray[np.float64], width: float, depth: int,
         rng: np.random.Generator,
     ) -> None:  # fmt: skip
@@ -217,7 +227,9 @@ class _Canvas:
     def patch(self, opacity: Opacity, rng: np.random.Generator) -> Map:
         """A consolidation: a soft blob with an uneven border."""
         distance = np.hypot(self.x - opacity.x, (self.y - opacity.y) * 1.9) / opacity.radius
-        cloud = cv2.GaussianBlur(rng.normal(0, 1, self.x.shape).astype(np.float32), (0, 0), self.width * opacity.radius / 9)
+        cloud = cv2.GaussianBlur(
+            rng.normal(0, 1, self.x.shape).astype(np.float32), (0, 0), self.width * opacity.radius / 9
+        )
         uneven = distance + 0.28 * cloud / max(float(cloud.std()), 1e-6) * 0.6
         return np.asarray(opacity.density * 0.58 / (1 + np.exp(6.5 * (uneven - 0.8))), np.float32)
 
@@ -259,7 +271,7 @@ class _Canvas:
     def pixels(self, points: Points) -> NDArray[np.int32]:
         """Phantom coordinates to pixels with four fractional bits, as OpenCV draws them."""
         scale = np.array([(self.width - 1) / 2, self.height - 1], np.float32)
-        return np.rint((points + np.array([1, 0], np.float32)) * scale * 16).astype(np.int32)
+        return np.asarray(np.rint((points + np.array([1, 0], np.float32)) * scale * 16), np.int32)
 
 
 def _smooth(points: list[tuple[float, float]], *, closed: bool = True) -> Points:

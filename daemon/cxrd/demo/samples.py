@@ -77,9 +77,7 @@ def encode(sample: Sample, pixels: NDArray[np.uint16], name: str, salt: str, tak
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.SOPClassUID = (
-        ComputedRadiographyImageStorage if sample.inverse else DigitalXRayImageStorageForPresentation
-    )
+    dataset.SOPClassUID = ComputedRadiographyImageStorage if sample.inverse else DigitalXRayImageStorageForPresentation
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, keyword, f"2.25.{uuid5(NAMESPACE_OID, f'cxrd phantom {salt} {name} {keyword}').int}")
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID

@@ -23,8 +23,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cxrd.delivery.sender import Outcome, Outgoing, send
-from cxrd.demo.samples import samples
 from cxrd.demo.pacs import StandInPacs
+from cxrd.demo.samples import samples
 from cxrd.errors import CxrdError
 from cxrd.findings import Answer
 from cxrd.imaging.film import as_dicom
@@ -89,7 +89,8 @@ def show(out: Path, *, films: Path | None, keep: bool) -> None:
     dicom_port, web_port = _free_port(), _free_port()
     config = out / "cxrd.toml"
     config.write_text(
-        CONFIG.format(dicom_port=dicom_port, pacs_port=pacs.port, web_port=web_port, folder=out.as_posix()), encoding="utf-8"
+        CONFIG.format(dicom_port=dicom_port, pacs_port=pacs.port, web_port=web_port, folder=out.as_posix()),
+        encoding="utf-8",
     )
     page = f"http://127.0.0.1:{web_port}/"
     try:
@@ -160,7 +161,7 @@ def _await_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> N
                 if answer.status == 200:
                     return
         except (URLError, OSError):
-            pass   # 503 while roles start, or nobody listens yet
+            pass  # 503 while roles start, or nobody listens yet
         time.sleep(0.3)
     raise CxrdError(f"the node was not ready after {START_S:.0f} s", hint=f"see {log}")
 
@@ -185,7 +186,9 @@ def _wait(config: Path, studies: int, log: Path) -> None:
             if done >= studies:
                 return
             time.sleep(0.2)
-    raise CxrdError(f"{studies - done} of {studies} studies did not reach an end in {FINISH_S:.0f} s", hint=f"see {log}")
+    raise CxrdError(
+        f"{studies - done} of {studies} studies did not reach an end in {FINISH_S:.0f} s", hint=f"see {log}"
+    )
 
 
 def _pictures(out: Path) -> None:

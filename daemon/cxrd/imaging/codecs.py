@@ -11,7 +11,12 @@ from types import MappingProxyType
 from pydicom import uid
 
 NATIVE = frozenset(
-    {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian}
+    {
+        uid.ImplicitVRLittleEndian,
+        uid.ExplicitVRLittleEndian,
+        uid.ExplicitVRBigEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+    }
 )
 
 PLUGINS = MappingProxyType(

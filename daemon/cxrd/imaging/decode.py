@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from cxrd.errors import Reason, Refused
 from cxrd.imaging import display
@@ -25,17 +25,16 @@ CLIPPED_SHARE = 0.98
 """A window that sends more of the film than this to black or white is ignored: it was not made for these values."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Radiograph:
-    """A film as a reader should see it.
+    r"""A film as a reader should see it.
 
     Attributes
     ----------
     pixels : float32 (rows, columns)
         0 black to 1 white, bone white, in the source's orientation; padding is 0.
     mirrored : bool
-        The row direction points to the patient's right (``R\\F``).
+        The row direction points to the patient's right (``R\F``).
     notes : tuple of str
         What was done beyond the header's word.
     """
@@ -95,7 +94,11 @@ def _check_declared(dataset: Dataset) -> None:
 def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
     """Stored pixel values, integers of shape (rows, columns)."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    for keyword, value in (("SamplesPerPixel", 1), ("PixelRepresentation", 0), ("PhotometricInterpretation", "MONOCHROME2")):
+    for keyword, value in (
+        ("SamplesPerPixel", 1),
+        ("PixelRepresentation", 0),
+        ("PhotometricInterpretation", "MONOCHROME2"),
+    ):
         if not text(dataset, keyword):
             setattr(dataset, keyword, value)
     try:
@@ -103,7 +106,7 @@ def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
         array, _ = decoder.as_array(dataset, raw=True, index=0, decoding_plugin=PLUGINS.get(syntax, ""))
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - each codec has its own kinds; all mean the same to the sender
+    except Exception as error:
         raise Refused(
             Reason.DECODE_FAILED, f"{syntax.name} pixel data cannot be decoded: {type(error).__name__}"
         ) from error
@@ -119,8 +122,8 @@ def _meaningful_bits(dataset: Dataset, array: NDArray[np.integer]) -> NDArray[np
         return array
     spare = allocated - stored
     if array.dtype.kind == "i":
-        return np.right_shift(np.left_shift(array, spare), spare)
-    return np.bitwise_and(array, array.dtype.type((1 << stored) - 1))
+        return np.asarray(np.right_shift(np.left_shift(array, spare), spare))
+    return np.asarray(np.bitwise_and(array, array.dtype.type((1 << stored) - 1)))
 
 
 def _padding(dataset: Dataset, stored: NDArray[np.integer]) -> NDArray[np.bool_] | None:

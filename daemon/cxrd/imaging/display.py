@@ -29,7 +29,7 @@ def look_up(item: Dataset, values: Values) -> Values:
     """Apply one LUT (C.11.1.1.1): values below the first mapped take the first entry, above the last the last."""
     entries, first, _bits = (int(v) for v in item.LUTDescriptor)
     entries = entries or 65536
-    if first >= 32768 and values.min() < 0:   # the descriptor's second value is signed when the pixels are (C.11.1.1)
+    if first >= 32768 and values.min() < 0:  # the descriptor's second value is signed when the pixels are (C.11.1.1)
         first -= 65536
     table = lut_data(item, entries)
     index = np.clip(values - first, 0, entries - 1).astype(np.int64)

@@ -41,7 +41,7 @@ def _read(data: bytes | Path, *, stop_before_pixels: bool) -> FileDataset:
         syntax = transfer_syntax(dataset)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001 - pydicom raises anything on broken bytes
+    except Exception as error:
         raise Refused(Reason.UNREADABLE, f"not readable as DICOM: {type(error).__name__}") from error
     if not any(uids):
         raise Refused(Reason.UNREADABLE, "not a DICOM object: no SOP class, SOP instance or study UID")

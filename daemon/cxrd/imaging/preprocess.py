@@ -57,7 +57,7 @@ def apply(preprocess: Preprocess, pixels: NDArray[np.float32]) -> NDArray[np.flo
         case "dicom_clahe":
             equalised = cv2.createCLAHE(CLAHE_CLIP, CLAHE_TILES).apply(_stretched(pixels))
             resized = cv2.resize(equalised, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) / np.float32(255)
-    return np.clip(resized, 0.0, 1.0, dtype=np.float32)[np.newaxis]
+    return np.asarray(np.clip(resized, 0.0, 1.0), np.float32)[np.newaxis]
 
 
 def _stretched(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -65,7 +65,7 @@ def _stretched(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     low, high = float(pixels.min()), float(pixels.max())
     if high <= low:
         return np.zeros(pixels.shape, np.uint8)
-    return np.rint((pixels - low) * (255.0 / (high - low))).astype(np.uint8)
+    return np.asarray(np.rint((pixels - low) * (255.0 / (high - low))), np.uint8)
 
 
 def display(pixels: NDArray[np.float32], longer_side: int) -> NDArray[np.uint8]:
@@ -74,4 +74,4 @@ def display(pixels: NDArray[np.float32], longer_side: int) -> NDArray[np.uint8]:
     scale = min(1.0, longer_side / max(rows, columns))
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
-    return np.rint(np.clip(small, 0.0, 1.0) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(small, 0.0, 1.0) * 255), np.uint8)

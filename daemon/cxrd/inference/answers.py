@@ -21,7 +21,7 @@ from cxrd.inference.heatmap import box_on_film, in_film_orientation
 from cxrd.inference.manifest import HeatSpec, IntendedUse, Manifest, ModelClass
 
 
-def answer(  # noqa: PLR0913, PLR0917 - what a judgement is made of
+def answer(
     manifest: Manifest,
     model: ModelRef,
     probs: NDArray[np.float32],
@@ -143,10 +143,7 @@ def _strongest(manifest: Manifest, probs: NDArray[np.float32]) -> int:
     Operating points of a multi-label model follow prevalence: 0.1 is much for a nodule and little for an
     infiltrate, so bare probabilities would always show the commonest class.
     """
-    points = [
-        0.5 if klass.threshold is None or manifest.exclusive else klass.threshold
-        for klass in manifest.classes
-    ]
+    points = [0.5 if klass.threshold is None or manifest.exclusive else klass.threshold for klass in manifest.classes]
     margins = _log_odds(probs) - _log_odds(np.array(points, np.float32))
     rank = [(klass.reported, float(margin)) for klass, margin in zip(manifest.classes, margins, strict=True)]
     return rank.index(max(rank))

@@ -24,9 +24,7 @@ __all__ = ["CPU", "CUDA", "Classifier", "InferenceError", "Outputs", "load"]
 
 INPUT = "image"
 ROUNDING = 1e-4  # how far a probability may stray from 0..1, or a sum from 1, by float32 arithmetic
-COMPANY = (
-    2e-2  # how far a film's probability may move with its neighbours in a batch (GPU, reduced precision)
-)
+COMPANY = 2e-2  # how far a film's probability may move with its neighbours in a batch (GPU, reduced precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +147,7 @@ def load(folder: Path, provider: str = "auto", threads: int = 0) -> Classifier:
     manifest, digest = read_package(folder)
     session = open_session(folder / GRAPH, provider, threads)
     _check_ends(session, manifest)
-    classifier = Classifier(
-        ModelRef(id=manifest.id, version=manifest.version, digest=digest), manifest, session
-    )
+    classifier = Classifier(ModelRef(id=manifest.id, version=manifest.version, digest=digest), manifest, session)
     _try_out(classifier)
     return classifier
 
@@ -162,13 +158,9 @@ def _check_ends(session: Any, manifest: Manifest) -> None:
     inputs = {i.name: (i.type, list(i.shape)) for i in session.get_inputs()}
     outputs = {o.name for o in session.get_outputs()}
     if set(inputs) != set(manifest.inputs):
-        raise PackageError(
-            f"{name}: the graph takes {sorted(inputs)}, its manifest says {sorted(manifest.inputs)}"
-        )
+        raise PackageError(f"{name}: the graph takes {sorted(inputs)}, its manifest says {sorted(manifest.inputs)}")
     if set(inputs) != {INPUT}:
-        raise PackageError(
-            f"{name}: the graph takes {sorted(inputs)}, this version of cxrd gives only {INPUT}"
-        )
+        raise PackageError(f"{name}: the graph takes {sorted(inputs)}, this version of cxrd gives only {INPUT}")
     kind, shape = inputs[INPUT]
     expected = [1, manifest.preprocess.height, manifest.preprocess.width]
     if kind != "tensor(float)" or shape[1:] != expected:

@@ -40,9 +40,7 @@ def box_on_film(grid: NDArray[np.float32], film: FilmRef, *, threshold: float, m
         return None
     height, width = (side * FINE for side in grid.shape)
     fine = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
-    warm = (fine > threshold * fine.max()).astype(
-        np.uint8
-    )  # its own peak: a lone cell loses height between cells
+    warm = (fine > threshold * fine.max()).astype(np.uint8)  # its own peak: a lone cell loses height between cells
     _, _, stats, _ = cv2.connectedComponentsWithStats(warm, connectivity=4)  # row 0 is the background
     left, top, across, down, _ = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))]
     sx, sy = film.columns / width, film.rows / height

@@ -51,9 +51,7 @@ def find_packages(folder: Path | None, enabled: Sequence[str] = ()) -> list[Path
         if not version.startswith("."):  # an export that did not finish
             there.setdefault(found.parents[1].name, {})[version] = found.parent
     if not there:
-        raise PackageError(
-            f"no model package in {root}", hint="set models.dir to a folder of <id>/<version>/ packages"
-        )
+        raise PackageError(f"no model package in {root}", hint="set models.dir to a folder of <id>/<version>/ packages")
     wanted = enabled or sorted(there)
     ids = [name.partition("@")[0] for name in wanted]
     doubled = sorted({i for i in ids if ids.count(i) > 1})
@@ -110,9 +108,7 @@ def read_package(folder: Path) -> tuple[Manifest, str]:
         with path.open("rb") as file:
             found = file_digest(file, "sha256").hexdigest()
         if found != expected:
-            raise PackageError(
-                f"{manifest.id} {manifest.version}: {name} is not the file of the manifest", hint=AGAIN
-            )
+            raise PackageError(f"{manifest.id} {manifest.version}: {name} is not the file of the manifest", hint=AGAIN)
     strangers = _strangers(folder, manifest)
     if strangers:
         raise PackageError(

@@ -96,7 +96,7 @@ class Listener:
         self._ae = AE(settings.ae_title)
         self._ae.supported_contexts = contexts.accepted()
         self._ae.maximum_associations = settings.max_associations
-        self._ae.maximum_pdu_size = 0   # unlimited: fewer, larger PDUs cost the receiver less
+        self._ae.maximum_pdu_size = 0  # unlimited: fewer, larger PDUs cost the receiver less
         self._ae.network_timeout = settings.timeout_s
         self._ae.acse_timeout = settings.timeout_s
         self._ae.dimse_timeout = settings.timeout_s
@@ -125,7 +125,9 @@ class Listener:
             self._server = self._ae.start_server(address, block=False, evt_handlers=handlers)
         except OSError as error:
             where = f"{address[0]}:{address[1]}"
-            raise StoreError(f"cannot listen on {where}: {error.strerror}", hint="is another program using the port?") from error
+            raise StoreError(
+                f"cannot listen on {where}: {error.strerror}", hint="is another program using the port?"
+            ) from error
         port = int(self._server.socket.getsockname()[1])
         self._log.info("listening", ae_title=self._settings.ae_title, port=port)
         return port
@@ -136,7 +138,8 @@ class Listener:
 
     def _on_requested(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
-        calling, called = (str(t).strip() for t in (requestor.primitive.calling_ae_title, requestor.primitive.called_ae_title))
+        asked: Any = requestor.primitive
+        calling, called = (str(t).strip() for t in (asked.calling_ae_title, asked.called_ae_title))
         source = self._settings.source_for(calling, requestor.address)
         if source is None:
             self._reject(event, "unknown", CALLING_AE_NOT_RECOGNISED, "calling_ae")
@@ -147,24 +150,24 @@ class Listener:
 
     def _reject(self, event: evt.Event, source: str, diagnostic: int, outcome: str) -> None:
         peer = event.assoc.requestor
-        self._log.warning("association rejected", why=outcome, calling=str(peer.primitive.calling_ae_title), peer=peer.address)
+        asked: Any = peer.primitive
+        self._log.warning("association rejected", why=outcome, calling=str(asked.calling_ae_title), peer=peer.address)
         self._observer.association(source, f"rejected_{outcome}")
         event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_USER, diagnostic)
         event.assoc.kill()
 
     def _on_store(self, event: evt.Event) -> int:
         """Answer one C-STORE; every error becomes a status that keeps the object safe somewhere."""
+        command: Any = event.request
         calling = str(event.assoc.requestor.ae_title).strip()
         source = self._settings.source_for(calling, event.assoc.requestor.address)
         name = source.name if source else "unknown"
         try:
-            if source is None:   # it left the configuration while its association was open
-                raise StoreError("the source is not configured any more")
             request = Request(
-                source,
+                _still_known(source),
                 calling,
-                str(event.request.AffectedSOPClassUID),
-                str(event.request.AffectedSOPInstanceUID),
+                str(command.AffectedSOPClassUID),
+                str(command.AffectedSOPInstanceUID),
                 str(event.context.transfer_syntax),
                 _part10(event),
             )
@@ -216,15 +219,26 @@ class Listener:
             else:
                 received = arrivals.receive(connection, now, _arrival(header, request, digest))
         if received is None or received is Received.CONFLICT:
-            self._log.warning("object kept aside", instance=request.sop_uid, why=str(trouble[0] if trouble else received))
+            self._log.warning(
+                "object kept aside", instance=request.sop_uid, why=str(trouble[0] if trouble else received)
+            )
             return "quarantined" if received is None else str(received), KEPT_ASIDE
         return str(received), SUCCESS
 
     def _refuse_when_full(self, size: int) -> None:
         if size > self._settings.max_object_mb * 2**20:
-            raise StoreError(f"object of {size} bytes is over dicom.max_object_mb", hint="raise the limit if it is a film")
+            raise StoreError(
+                f"object of {size} bytes is over dicom.max_object_mb", hint="raise the limit if it is a film"
+            )
         if self._payload.free_bytes() - size < self._min_free:
             raise StoreError("free disk is below storage.min_free_mb", hint="free space on the payload volume")
+
+
+def _still_known(source: Source | None) -> Source:
+    """Refuse a source that left the configuration while its association was open."""
+    if source is None:
+        raise StoreError("the source is not configured any more", hint="configure it again, or remove it at the sender")
+    return source
 
 
 def parse_header(data: bytes) -> Dataset:
@@ -277,4 +291,3 @@ def _text(header: Dataset, keyword: str) -> str:
 def _part10(event: evt.Event) -> bytes:
     """The object as a Part 10 file (PS3.10 7.1), its data set as it came."""
     return bytes(event.encoded_dataset())
-

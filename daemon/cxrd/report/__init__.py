@@ -94,7 +94,7 @@ def build(  # noqa: PLR0913 - what a study's results are made of
 
 def _reference(source: Dataset, sop_uid: str, series_uid: str) -> Dataset:
     """A capture as evidence of a report: its UIDs beside the film's patient and study."""
-    made = deepcopy(source)   # a shallow copy would share its elements with the source
+    made = deepcopy(source)  # a shallow copy would share its elements with the source
     made.SOPClassUID, made.SOPInstanceUID = SecondaryCaptureImageStorage, sop_uid
     made.SeriesInstanceUID = series_uid
     return made

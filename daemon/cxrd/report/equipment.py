@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydicom import Dataset
+from pydicom.sr.coding import Code as Concept
 
 from cxrd.findings import ModelRef, StudyAnalysis
 from cxrd.report import codes
@@ -47,7 +48,7 @@ def _item(facts: ReportFacts, model_name: str, version: str, uid: str) -> Datase
     return item
 
 
-def coded(concept: codes.Concept) -> Dataset:
+def coded(concept: Concept) -> Dataset:
     """An item of a code sequence (PS3.3 table 8.8-1)."""
     item = Dataset()
     item.CodeValue = concept.value

@@ -10,7 +10,7 @@ import re
 
 from pydicom import Dataset
 from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.valuerep import PersonName
+from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
 from cxrd.errors import CxrdError
 from cxrd.imaging.header import text
@@ -96,7 +96,7 @@ def _decoded(source: Dataset, keyword: str, encodings: list[str]) -> str:
     value = raw.value if raw is not None else None
     if isinstance(value, bytes):
         try:
-            return str(decode_bytes(value, encodings, {"\\", "\r", "\n"})).strip("\0 ")
+            return str(decode_bytes(value, encodings, TEXT_VR_DELIMS)).strip("\0 ")
         except (LookupError, UnicodeError):
             return value.decode("ascii", "replace").strip("\0 ")
     return text(source, keyword)

@@ -62,7 +62,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _sides(draw: ImageDraw.ImageDraw, width: int, *, mirrored: bool) -> None:
-    """Side markers: image-left is the patient's right, unless the film is mirrored (``R\\F``)."""
+    r"""Side markers: image-left is the patient's right, unless the film is mirrored (``R\F``)."""
     for text, x in (("L" if mirrored else "R", 14), ("R" if mirrored else "L", width - 36)):
         draw.text((x, HEIGHT - 44), text, font=_font(30), fill=WHITE, stroke_width=2, stroke_fill=BLACK)
 
@@ -80,7 +80,7 @@ def _labels(draw: ImageDraw.ImageDraw, film: FilmAnalysis, shown: Sequence[Findi
             draw.text((x, y), _name(finding), font=_font(18), fill=STRONG, stroke_width=2, stroke_fill=BLACK)
 
 
-def _panel(  # noqa: PLR0913 - a panel is made of what it shows
+def _panel(
     draw: ImageDraw.ImageDraw, canvas: Image.Image, film: FilmAnalysis, facts: ReportFacts, now: datetime, x0: int
 ) -> None:
     x, y = x0 + MARGIN, MARGIN
@@ -138,7 +138,7 @@ def _finding(draw: ImageDraw.ImageDraw, finding: Finding, x: int, y: int) -> Non
     draw.text((x + PANEL - 2 * MARGIN, y + 1), MARKS[finding.answer], font=_font(14), fill=ink, anchor="ra")
 
 
-def _foot(  # noqa: PLR0913 - as the panel
+def _foot(
     draw: ImageDraw.ImageDraw, canvas: Image.Image, film: FilmAnalysis, facts: ReportFacts, now: datetime, x0: int
 ) -> None:
     x, y = x0 + MARGIN, HEIGHT - 150

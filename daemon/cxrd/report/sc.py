@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from cxrd.findings import FilmAnalysis
 from cxrd.report import codes
@@ -19,8 +19,8 @@ from cxrd.report.picture import render
 
 SERIES_NUMBER = 9902
 SHARED = (
-    "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName",
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
+    "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber",
+    "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
 )  # fmt: skip
 
 
@@ -56,9 +56,9 @@ def build(  # noqa: PLR0913 - what a capture is made of
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    made.file_meta.MediaStorageSOPInstanceUID = sop_uid
+    made.file_meta.MediaStorageSOPInstanceUID = UID(sop_uid)
     made.SpecificCharacterSet = header.SpecificCharacterSet
-    made.SOPClassUID, made.SOPInstanceUID = SecondaryCaptureImageStorage, sop_uid
+    made.SOPClassUID, made.SOPInstanceUID = SecondaryCaptureImageStorage, UID(sop_uid)
     for keyword in SHARED:
         setattr(made, keyword, header.get(keyword, ""))
     made.SeriesInstanceUID = series_uid
@@ -66,7 +66,7 @@ def build(  # noqa: PLR0913 - what a capture is made of
     made.SeriesDescription = f"{PRODUCT} AI heatmap"
     made.Modality = "OT"
     made.ConversionType = "WSD"
-    made.BodyPartExamined = "CHEST"   # unpaired, so that no Laterality is asked for (PS3.3 C.7.3.1)
+    made.BodyPartExamined = "CHEST"  # unpaired, so that no Laterality is asked for (PS3.3 C.7.3.1)
     made.PatientOrientation = header.get("PatientOrientation", "")
     made.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     made.BurnedInAnnotation = "YES"

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from highdicom import sr
+from highdicom.sr import CodedConcept
 from pydicom import Dataset, dcmwrite
+from pydicom.sr.coding import Code as Concept
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
 from cxrd.findings import Answer, Box, ClassRole, FilmAnalysis, Finding, ModelAnswer, StudyAnalysis
@@ -78,7 +81,8 @@ def build(  # noqa: PLR0913 - what a report is made of
     stamp(made, facts, now)
     made.StudyDescription = first.StudyDescription
     made.DeviceSerialNumber = facts.station_name
-    made.ContributingEquipmentSequence = contributing(facts, device_uid, models_of(analysis))
+    equipment: Any = contributing(facts, device_uid, models_of(analysis))
+    made.ContributingEquipmentSequence = equipment
     if any(codes.uses_private_scheme(x.code) for _, _, x in analysis.findings()):
         made.CodingSchemeIdentificationSequence = [private_scheme()]
     if supersedes:
@@ -93,7 +97,7 @@ def _content(
     analysis: StudyAnalysis, captures: Mapping[str, Dataset], facts: ReportFacts, device_uid: str
 ) -> sr.MeasurementReport:
     observer = sr.ObserverContext(
-        codes.DEVICE,
+        CodedConcept.from_code(codes.DEVICE),
         sr.DeviceObserverIdentifyingAttributes(
             uid=device_uid, name=facts.station_name, manufacturer_name=facts.manufacturer, model_name=PRODUCT
         ),
@@ -109,7 +113,9 @@ def _content(
         procedure_reported=codes.PROCEDURE_REPORTED,
         imaging_measurements=groups or None,
         title=codes.REPORT_TITLE,
-        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(codes.LANGUAGE),
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
+            CodedConcept.from_code(codes.LANGUAGE)
+        ),
     )
     remarks = _remarks(analysis, facts)
     if remarks:
@@ -142,7 +148,7 @@ def _present(
     measurements = [_number(codes.PROBABILITY, finding.probability)]
     if finding.threshold is not None:
         measurements.append(_number(codes.THRESHOLD, finding.threshold))
-    shared = {
+    shared: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(derive("finding", *key), f"{answer.model.id} {finding.class_id}"),
         "finding_type": codes.concept(finding.code),
         "finding_sites": [sr.FindingSite(codes.concept(finding.site))] if finding.site else None,
@@ -180,7 +186,7 @@ def outline(box: Box, rows: int, columns: int) -> np.ndarray[tuple[int, int], np
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float64)
 
 
-def _number(name: codes.Concept, value: float) -> sr.Measurement:
+def _number(name: Concept, value: float) -> sr.Measurement:
     return sr.Measurement(name, round(float(value), 4), codes.NO_UNITS)
 
 

@@ -1,7 +1,7 @@
 """UIDs that are functions of what an object says, never of time or chance (engine.md §6).
 
-``2.25.<UUID as integer>`` (PS3.5 B.2) of a name-based UUID: the same input, models and configuration give the same UID on
-any machine and after any restore, so a resend can never double a result.
+``2.25.<UUID as integer>`` (PS3.5 B.2) of a name-based UUID: the same input, models and configuration give the same
+UID on any machine and after any restore, so a resend can never double a result.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def serve(settings: Settings, roles: Sequence[str] = ROLES, on_start: Callable[[
         return
     with only_supervisor(file.parent):
         database.upgrade()
-        with database.write() as connection:   # the last supervisor's children died with it
+        with database.write() as connection:  # the last supervisor's children died with it
             jobs.void_leases(connection, database.now(connection))
         Supervisor(settings, roles, database).run(on_start)
 

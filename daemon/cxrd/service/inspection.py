@@ -67,12 +67,14 @@ def _port(name: str, bind: str, port: int) -> Check:
             probe.bind((bind, port))
         except OSError as error:
             taken = Check(name, ok=True, found=f"{bind}:{port} is in use, by cxrd if it is running")
-            wrong = Check(name, ok=False, found=f"{bind}:{port}: {error.strerror}", todo="choose another address or port")
+            wrong = Check(
+                name, ok=False, found=f"{bind}:{port}: {error.strerror}", todo="choose another address or port"
+            )
             return taken if error.errno in _IN_USE else wrong
     return Check(name, ok=True, found=f"{bind}:{port} is free")
 
 
-_IN_USE = (98, 48)   # EADDRINUSE on Linux and macOS
+_IN_USE = (98, 48)  # EADDRINUSE on Linux and macOS
 
 
 def _sources(settings: Settings) -> Check:
@@ -84,9 +86,16 @@ def _sources(settings: Settings) -> Check:
 
 def _destinations(settings: Settings) -> Iterator[Check]:
     if not settings.destinations:
-        yield Check("destinations", ok=False, found="none configured: results stay in this node", todo="add [[destinations]]")
+        yield Check(
+            "destinations", ok=False, found="none configured: results stay in this node", todo="add [[destinations]]"
+        )
     for destination in settings.destinations:
         up = sender.echo(destination, settings.dicom.ae_title)
         where = f"{destination.ae_title}@{destination.host}:{destination.port}"
         todo = "is it running, does it know our AE title, does a firewall stand between?"
-        yield Check(f"destination {destination.name}", ok=up, found=f"{where} {'answers' if up else 'does not answer'} C-ECHO", todo=todo)
+        yield Check(
+            f"destination {destination.name}",
+            ok=up,
+            found=f"{where} {'answers' if up else 'does not answer'} C-ECHO",
+            todo=todo,
+        )

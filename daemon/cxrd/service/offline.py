@@ -74,7 +74,7 @@ def _analysed(
             now=datetime.now(UTC).astimezone(),
             supersedes=None,
         )
-    except CxrdError as error:   # the findings are worth having even where no object can be made of the header
+    except CxrdError as error:  # the findings are worth having even where no object can be made of the header
         artefacts, trouble = (), str(error)
     for artefact in artefacts:
         target = out / f"{path.stem}.{artefact.kind}.dcm"
@@ -87,9 +87,7 @@ def _analysed(
         "reason": "",
         "detail": "; ".join((*film.notes, *([trouble] if trouble else []))),
         "view": str(film.film.view),
-        "models": {
-            a.model.id: {x.class_id: round(x.probability, 6) for x in a.findings} for a in analysis.answers
-        },
+        "models": {a.model.id: {x.class_id: round(x.probability, 6) for x in a.findings} for a in analysis.answers},
         "applicability": {a.model.id: str(a.applicability) for a in analysis.answers},
         "present": {
             a.model.id: [x.class_id for x in a.findings if x.answer is Answer.PRESENT] for a in analysis.answers

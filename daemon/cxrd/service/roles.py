@@ -84,6 +84,6 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
         import_module(f"cxrd.service.role_{role}").run(parts)
         heartbeat.stop()
     except CxrdError as error:
-        log.error("role cannot work", error=str(error))
+        log.critical("role cannot work", error=str(error))
         sys.exit(EXIT_CANNOT_START)
     log.info("role left")

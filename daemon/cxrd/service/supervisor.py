@@ -74,7 +74,7 @@ class Supervisor:
 
     def run(self, on_start: Callable[[], None] = lambda: None) -> None:
         """Run until drained."""
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir   # prometheus_client reads it when a child imports it
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir  # prometheus_client reads it when a child imports it
         with self._signal_handlers():
             for child in self._children.values():
                 self._start(child)
@@ -91,7 +91,7 @@ class Supervisor:
         running = {c.process.sentinel: c for c in self._children.values() if c.process is not None}
         for ready in wait([*running, self._wake_read], timeout=0.5):
             if ready in running:
-                self._ended(running[ready])  # type: ignore[index]
+                self._ended(running[ready])
 
     def _start(self, child: Child) -> None:
         child.worker_id = f"{child.role}@{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
@@ -107,7 +107,7 @@ class Supervisor:
             return
         process.join()
         code = process.exitcode
-        mark_process_dead(process.pid, self._metrics_dir)
+        mark_process_dead(process.pid, self._metrics_dir)  # type: ignore[no-untyped-call]
         child.process = None
         child.failures = 0 if monotonic() - child.started > HEALTHY_S else child.failures + 1
         child.restarts += 1

@@ -69,7 +69,9 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
     if known == arrival.sha256:
         return Received.DUPLICATE
     if known is not None:
-        detail = "an object with this SOP Instance UID and other bytes is here already; both are kept, the first is used"
+        detail = (
+            "an object with this SOP Instance UID and other bytes is here already; both are kept, the first is used"
+        )
         quarantine(
             connection,
             now,
@@ -96,8 +98,8 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
         priority=jobs.STAT_PRIORITY if urgent else jobs.ROUTINE_PRIORITY,
         due=now + arrival.quiet_period_s,
     )
-    detail = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
-    audit.record(connection, now, What.INSTANCE_STORED, arrival.sop_uid, detail)
+    stored = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
+    audit.record(connection, now, What.INSTANCE_STORED, arrival.sop_uid, stored)
     return Received.STORED
 
 

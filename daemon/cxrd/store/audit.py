@@ -59,9 +59,7 @@ def record(
 def seal(connection: Connection, now: float) -> int:
     """Chain the rows without a seal to the last seal; how many."""
     a, s = schema.audit.c, schema.seal.c
-    rows = connection.execute(
-        select(schema.audit).where(a.seal_id.is_(None)).order_by(a.id).limit(SEAL_ROWS)
-    ).all()
+    rows = connection.execute(select(schema.audit).where(a.seal_id.is_(None)).order_by(a.id).limit(SEAL_ROWS)).all()
     if not rows:
         return 0
     previous = connection.execute(select(s.root_hash).order_by(s.id.desc()).limit(1)).scalar() or GENESIS
@@ -88,5 +86,7 @@ def verify(connection: Connection) -> list[str]:
 def _root(previous: str, rows: Any) -> str:
     chain = sha256(previous.encode())
     for row in rows:
-        chain.update(json.dumps([row.id, row.at, row.actor, row.what, row.subject, row.detail], sort_keys=True).encode())
+        chain.update(
+            json.dumps([row.id, row.at, row.actor, row.what, row.subject, row.detail], sort_keys=True).encode()
+        )
     return chain.hexdigest()

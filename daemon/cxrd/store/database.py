@@ -27,7 +27,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from cxrd.errors import ConfigError, StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "glusterfs", "ceph", "lustre"})
+NETWORK_FILESYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "glusterfs", "ceph", "lustre"}
+)
 
 
 class Database:
@@ -131,7 +133,9 @@ class Database:
         try:
             descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
-            raise StoreError(f"the database folder cannot be written: {error.strerror}", hint="check the disk") from error
+            raise StoreError(
+                f"the database folder cannot be written: {error.strerror}", hint="check the disk"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -150,7 +154,7 @@ def _named() -> Iterator[None]:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None   # we say BEGIN ourselves
+    connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -184,6 +188,3 @@ def refuse_network_filesystem(folder: Path, mounts: Path) -> None:
             f"SQLite in {folder} would lie on {found[1]}, a network filesystem",
             hint="keep it on a local disk, or use PostgreSQL",
         )
-
-
-

@@ -100,7 +100,7 @@ def claim(  # noqa: PLR0913 - each is a part of the statement
             state=JobState.LEASED,
             owner=owner,
             fence=_job.fence + 1,
-            attempts=_job.attempts + 1,   # counted at the claim, so that a kill counts
+            attempts=_job.attempts + 1,  # counted at the claim, so that a kill counts
             lease_until=now + lease_s,
         )
         .returning(*(_job[name] for name in Claim.__slots__), _job.due)
@@ -223,7 +223,9 @@ def enqueue(  # noqa: PLR0913 - each is a column
     """Add a job; False when one of the same ``dedupe`` key exists, whatever became of it."""
     row = _row(now, kind, dedupe, study_uid, priority, now if due is None else due)
     row |= {"payload": dict(payload), "lane": lane}
-    added = connection.execute(dialect_insert(connection, schema.job).values(**row).on_conflict_do_nothing(index_elements=["dedupe"]))
+    added = connection.execute(
+        dialect_insert(connection, schema.job).values(**row).on_conflict_do_nothing(index_elements=["dedupe"])
+    )
     return added.rowcount == 1
 
 

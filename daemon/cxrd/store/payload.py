@@ -33,7 +33,9 @@ class PayloadStore:
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"the payload folder {root} cannot be made: {error.strerror}", hint="check its owner") from error
+            raise StoreError(
+                f"the payload folder {root} cannot be made: {error.strerror}", hint="check its owner"
+            ) from error
 
     def put(self, data: bytes) -> str:
         """Make bytes durable.
@@ -64,7 +66,9 @@ class PayloadStore:
                 _sync_folder(folder)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise StoreError(f"payload cannot be written: {error.strerror}", hint="free or repair the payload disk") from error
+            raise StoreError(
+                f"payload cannot be written: {error.strerror}", hint="free or repair the payload disk"
+            ) from error
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -78,7 +82,9 @@ class PayloadStore:
         try:
             data = self.path(digest).read_bytes()
         except OSError as error:
-            raise StoreError(f"payload {digest[:12]} is missing: {error.strerror}", hint="restore it or send again") from error
+            raise StoreError(
+                f"payload {digest[:12]} is missing: {error.strerror}", hint="restore it or send again"
+            ) from error
         if sha256(data).hexdigest() != digest:
             raise StoreError(f"payload {digest[:12]} has been altered on disk", hint="restore it or send again")
         return data

@@ -139,7 +139,7 @@ def previous_artefact(
     return None if row is None else (row.sop_uid, row.sop_class)
 
 
-def record_artefacts(  # noqa: PLR0913 - each is a part of the step
+def record_artefacts(
     connection: Connection,
     now: float,
     inference_id: int,
@@ -205,7 +205,9 @@ def mark_stored(connection: Connection, now: float, artefact_uid: str, dest: str
     audit.record(connection, now, What.OBJECT_DELIVERED, artefact_uid, {"dest": dest, "status": status})
 
 
-def mark_failed(connection: Connection, now: float, artefact_uid: str, dest: str, status: int | None, error: str) -> None:
+def mark_failed(
+    connection: Connection, now: float, artefact_uid: str, dest: str, status: int | None, error: str
+) -> None:
     """Note that the destination did not take the object, and why; audited when the answer is new."""
     d = schema.delivery.c
     before = connection.execute(select(d.error).where(d.artefact_uid == artefact_uid, d.dest == dest)).scalar_one()

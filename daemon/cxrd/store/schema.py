@@ -59,7 +59,7 @@ class InstanceState(StrEnum):
 
 
 metadata = MetaData()
-_key = BigInteger().with_variant(Integer, "sqlite")   # SQLite numbers only INTEGER keys by itself
+_key = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
 
 study = Table(
     "study",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +82,9 @@ def study(connection: Connection, key: str) -> StudyView | None:
     """One study by its UID or accession number; None when nothing is known of it."""
     s = schema.study.c
     row = connection.execute(
-        select(schema.study).where(or_(s.uid == key, and_(s.accession == key, s.accession != ""))).order_by(s.last_at.desc())
+        select(schema.study)
+        .where(or_(s.uid == key, and_(s.accession == key, s.accession != "")))
+        .order_by(s.last_at.desc())
     ).first()
     uid = row.uid if row else "" if key == NO_STUDY else key
     quarantined = _rows(connection, schema.quarantine, schema.quarantine.c.study_uid == uid, "at")
@@ -114,7 +115,9 @@ def study(connection: Connection, key: str) -> StudyView | None:
 def analysis(connection: Connection, study_uid: str) -> StudyAnalysis | None:
     """The newest analysis of a study."""
     i = schema.inference.c
-    output = connection.execute(select(i.output).where(i.study_uid == study_uid).order_by(i.id.desc()).limit(1)).scalar()
+    output = connection.execute(
+        select(i.output).where(i.study_uid == study_uid).order_by(i.id.desc()).limit(1)
+    ).scalar()
     return None if output is None else StudyAnalysis.model_validate(output)
 
 
@@ -141,7 +144,7 @@ def _rows(connection: Connection, table: Table, where: Any, order: str) -> Rows:
 def studies_by_state(connection: Connection) -> dict[str, int]:
     """Number of studies in each state."""
     s = schema.study.c
-    return {state: n for state, n in connection.execute(select(s.state, func.count()).group_by(s.state).order_by(s.state))}
+    return dict(connection.execute(select(s.state, func.count()).group_by(s.state).order_by(s.state)).tuples().all())
 
 
 def jobs_by_kind_state(connection: Connection) -> dict[tuple[str, str], int]:
@@ -181,5 +184,3 @@ def last_beat_by_role(connection: Connection) -> dict[str, float]:
     """The youngest heartbeat of each role, epoch seconds."""
     w = schema.worker.c
     return dict(connection.execute(select(w.role, func.max(w.beat_at)).group_by(w.role)).tuples().all())
-
-

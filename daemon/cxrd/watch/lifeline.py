@@ -20,5 +20,5 @@ def die_with_parent() -> None:
         return
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent or parent == 1:   # it died before the call took effect
+    if os.getppid() != parent or parent == 1:  # it died before the call took effect
         os._exit(1)

@@ -15,7 +15,18 @@ from typing import Any
 import structlog
 
 PATIENT_KEYS = frozenset(
-    {"patient", "patient_name", "patient_id", "name", "birth_date", "accession", "accession_number", "address", "header", "dataset"}
+    {
+        "patient",
+        "patient_name",
+        "patient_id",
+        "name",
+        "birth_date",
+        "accession",
+        "accession_number",
+        "address",
+        "header",
+        "dataset",
+    }
 )
 
 
@@ -50,9 +61,13 @@ def configure(role: str, *, json: bool, level: int = logging.INFO) -> None:
     structlog.contextvars.bind_contextvars(role=role)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer,
-        ])
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer,
+            ],
+        )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)

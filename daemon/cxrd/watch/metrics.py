@@ -20,7 +20,7 @@ class Kind(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
-    QUERY = "query"   # a gauge read from the store at scrape time
+    QUERY = "query"  # a gauge read from the store at scrape time
 
 
 class Metric(NamedTuple):
@@ -47,13 +47,23 @@ INSTANCES = Metric(
 RECEIVED_BYTES = Metric("cxrd_received_bytes_total", Kind.COUNTER, (), "Bytes of objects made durable.")
 REFUSED = Metric("cxrd_images_refused_total", Kind.COUNTER, ("reason",), "Images that no model may judge, by reason.")
 STAGE = Metric(
-    "cxrd_stage_duration_seconds", Kind.HISTOGRAM, ("stage",), "Time in one stage: decode, preprocess, infer, build, deliver.", SECONDS
+    "cxrd_stage_duration_seconds",
+    Kind.HISTOGRAM,
+    ("stage",),
+    "Time in one stage: decode, preprocess, infer, build, deliver.",
+    SECONDS,
 )
 TURNAROUND_SECONDS = Metric(
-    "cxrd_study_turnaround_seconds", Kind.HISTOGRAM, (), "Last C-STORE of a study to its SR accepted by a destination.", TURNAROUND
+    "cxrd_study_turnaround_seconds",
+    Kind.HISTOGRAM,
+    (),
+    "Last C-STORE of a study to its SR accepted by a destination.",
+    TURNAROUND,
 )
 BATCH = Metric("cxrd_inference_batch_size", Kind.HISTOGRAM, ("model",), "Films in one run of a model.", SIZES)
-MODEL_DURATION = Metric("cxrd_model_duration_seconds", Kind.HISTOGRAM, ("model",), "Time of one run of a model.", SECONDS)
+MODEL_DURATION = Metric(
+    "cxrd_model_duration_seconds", Kind.HISTOGRAM, ("model",), "Time of one run of a model.", SECONDS
+)
 SCORE = Metric("cxrd_finding_score", Kind.HISTOGRAM, ("model", "finding"), "Probabilities given, 0 to 1.", SCORES)
 POSITIVE = Metric("cxrd_positive_total", Kind.COUNTER, ("model", "finding"), "Findings above their threshold.")
 DELIVERIES = Metric(
@@ -61,15 +71,23 @@ DELIVERIES = Metric(
 )
 DESTINATION_UP = Metric("cxrd_destination_up", Kind.GAUGE, ("destination",), "1 when the last C-ECHO was answered.")
 MODEL_INFO = Metric(
-    "cxrd_model_info", Kind.GAUGE, ("model", "version", "digest", "stage", "provider"), "1 for each model that answers now."
+    "cxrd_model_info",
+    Kind.GAUGE,
+    ("model", "version", "digest", "stage", "provider"),
+    "1 for each model that answers now.",
 )
 RESTARTS = Metric("cxrd_worker_restarts_total", Kind.COUNTER, ("role",), "Children that the supervisor started again.")
 
 STUDIES = Metric("cxrd_studies", Kind.QUERY, ("state",), "Studies by state.")
 QUEUE_JOBS = Metric("cxrd_queue_jobs", Kind.QUERY, ("kind", "state"), "Jobs by kind and state.")
-OLDEST_JOB = Metric("cxrd_oldest_job_age_seconds", Kind.QUERY, ("kind",), "Age of the oldest unfinished job that is due.")
+OLDEST_JOB = Metric(
+    "cxrd_oldest_job_age_seconds", Kind.QUERY, ("kind",), "Age of the oldest unfinished job that is due."
+)
 OLDEST_UNDELIVERED = Metric(
-    "cxrd_oldest_undelivered_age_seconds", Kind.QUERY, ("destination",), "Age of the oldest result a destination has not taken."
+    "cxrd_oldest_undelivered_age_seconds",
+    Kind.QUERY,
+    ("destination",),
+    "Age of the oldest result a destination has not taken.",
 )
 LAST_INSTANCE = Metric(
     "cxrd_last_instance_timestamp_seconds", Kind.QUERY, ("source",), "When a source last sent an image, Unix time."
@@ -78,8 +96,8 @@ SPOOL_FREE = Metric("cxrd_spool_free_bytes", Kind.QUERY, (), "Free bytes where p
 
 TABLE: tuple[Metric, ...] = (
     ASSOCIATIONS, INSTANCES, RECEIVED_BYTES, REFUSED, STAGE, TURNAROUND_SECONDS, BATCH, MODEL_DURATION, SCORE, POSITIVE,
-    DELIVERIES, DESTINATION_UP, MODEL_INFO, RESTARTS, STUDIES, QUEUE_JOBS, OLDEST_JOB, OLDEST_UNDELIVERED, LAST_INSTANCE,
-    SPOOL_FREE,
+    DELIVERIES, DESTINATION_UP, MODEL_INFO, RESTARTS, STUDIES, QUEUE_JOBS, OLDEST_JOB, OLDEST_UNDELIVERED,
+    LAST_INSTANCE, SPOOL_FREE,
 )  # fmt: skip
 
 

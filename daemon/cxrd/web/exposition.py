@@ -53,7 +53,7 @@ class StoreCollector:
             now = self._database.now(connection)
             return {
                 m.STUDIES: {(state,): n for state, n in views.studies_by_state(connection).items()},
-                m.QUEUE_JOBS: dict(views.jobs_by_kind_state(connection)),
+                m.QUEUE_JOBS: {key: float(n) for key, n in views.jobs_by_kind_state(connection).items()},
                 m.OLDEST_JOB: {(kind,): age for kind, age in views.oldest_job_age_by_kind(connection, now).items()},
                 m.OLDEST_UNDELIVERED: {
                     (dest,): age for dest, age in views.oldest_undelivered_by_dest(connection, now).items()
@@ -82,6 +82,6 @@ def exposition(collector: StoreCollector, metrics_dir: str) -> bytes:
     """
     registry = CollectorRegistry()
     if metrics_dir:
-        MultiProcessCollector(registry, path=metrics_dir)
+        MultiProcessCollector(registry, path=metrics_dir)  # type: ignore[no-untyped-call]
     registry.register(collector)
     return generate_latest(registry)

@@ -31,7 +31,10 @@ class Pages:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._templates = Environment(
-            loader=PackageLoader("cxrd.web"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+            loader=PackageLoader("cxrd.web"),
+            autoescape=select_autoescape(default=True),
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         self._templates.filters["clock"] = _clock
 

@@ -22,7 +22,9 @@ from cxrd.web.exposition import StoreCollector, exposition
 from cxrd.web.pages import Pages
 
 
-def checks(settings: Settings, database: Database, payload: PayloadStore, roles: Sequence[str] = ROLES) -> list[health.Check]:
+def checks(
+    settings: Settings, database: Database, payload: PayloadStore, roles: Sequence[str] = ROLES
+) -> list[health.Check]:
     """Everything that decides whether the node is ready."""
     found = [health.disk(payload.free_bytes(), settings.storage.min_free_mb * 2**20)]
     try:

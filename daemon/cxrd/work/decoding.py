@@ -81,7 +81,9 @@ class Decoders:
         suspects = self._together(paths, plan, found)
         for path in suspects:
             if self._together([path], plan, found):
-                found[path] = Refused(Reason.DECODER_DIED, "decoding this film killed or hung its process, alone, twice")
+                found[path] = Refused(
+                    Reason.DECODER_DIED, "decoding this film killed or hung its process, alone, twice"
+                )
         return found
 
     def _together(self, paths: Sequence[Path], plan: Plan, found: dict[Path, Outcome]) -> list[Path]:

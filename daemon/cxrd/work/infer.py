@@ -142,7 +142,12 @@ class InferHandler:
             jobs.finish(connection, now, claim)
 
         self._count_scores(analysis)
-        self._log.info("study analysed", study=claim.study_uid, films=len(analysis.films), refused=len(study.marks) - len(study.films))
+        self._log.info(
+            "study analysed",
+            study=claim.study_uid,
+            films=len(analysis.films),
+            refused=len(study.marks) - len(study.films),
+        )
         return Step(claim, effect)
 
     def _refused(self, study: _Study) -> Step:
@@ -166,7 +171,7 @@ class InferHandler:
 
     def _count_scores(self, analysis: StudyAnalysis) -> None:
         for _, answer, finding in analysis.findings():
-            labels = {"model": answer.model.id, "finding": finding.class_id}
-            self._metrics.observe(m.SCORE, finding.probability, **labels)
+            model, name = answer.model.id, finding.class_id
+            self._metrics.observe(m.SCORE, finding.probability, model=model, finding=name)
             if finding.answer is Answer.PRESENT:
-                self._metrics.count(m.POSITIVE, **labels)
+                self._metrics.count(m.POSITIVE, model=model, finding=name)

@@ -21,6 +21,7 @@ from cxrd.store.retry import backoff
 from cxrd.store.steps import Effect, Handler
 from cxrd.watch.logs import logger
 
+
 class Loop:
     """One worker of one kind of job.
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom import uid as ts
 from pydicom.encaps import encapsulate
-from support.datasets import encoded, film, pixels
 
 from cxrd.errors import Reason, Refused
 from cxrd.imaging.decode import MAX_PIXELS, decode
+from support.datasets import encoded, film, pixels
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
@@ -170,7 +170,7 @@ def test_bits_above_bits_stored_are_no_signal() -> None:
 
 
 def test_a_film_seen_from_the_wrong_side_is_marked() -> None:
-    """R\\F: image-left is the patient's left."""
+    r"""R\F: image-left is the patient's left."""
     assert decode(encoded(ramp(PatientOrientation=["R", "F"]))).mirrored
     assert not decode(encoded(ramp())).mirrored
 
@@ -182,7 +182,7 @@ def test_a_bare_data_set_is_read_as_what_it_parses_as() -> None:
     buffer = BytesIO()
     dataset.save_as(buffer, implicit_vr=True, little_endian=True, enforce_file_format=False)
     whole = buffer.getvalue()
-    bare = whole[whole.index(b"\x08\x00\x05\x00"):] if whole[128:132] == b"DICM" else whole
+    bare = whole[whole.index(b"\x08\x00\x05\x00") :] if whole[128:132] == b"DICM" else whole
     np.testing.assert_array_equal(shown(ramp()), decode(bare).pixels)
 
 
@@ -271,7 +271,8 @@ def test_missing_pixels_or_their_description(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"), [(b"", Reason.UNREADABLE), (b"hello" * 100, Reason.UNREADABLE), (b"\0" * 4096, Reason.UNREADABLE)]
+    ("data", "reason"),
+    [(b"", Reason.UNREADABLE), (b"hello" * 100, Reason.UNREADABLE), (b"\0" * 4096, Reason.UNREADABLE)],
 )
 def test_what_is_no_dicom_is_unreadable(data: bytes, reason: Reason) -> None:
     """An empty file, text, zeros."""

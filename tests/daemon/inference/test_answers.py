@@ -64,9 +64,7 @@ def test_exclusive_classes_have_one_answer_or_none() -> None:
 
 def test_exclusive_classes_without_thresholds_are_answered_by_the_most_probable() -> None:
     """Nothing to reach, so the largest wins; a class that is not reported still says nothing."""
-    bare = changed(
-        [{"threshold": None}, {"threshold": None}, {"threshold": None, "reported": False}], "multiclass"
-    )
+    bare = changed([{"threshold": None}, {"threshold": None}, {"threshold": None, "reported": False}], "multiclass")
     assert (Answer.ABSENT, Answer.PRESENT, Answer.UNDETERMINED) == judge(bare, probs(0.2, 0.45, 0.35))
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
-from pynetdicom import AE, Association
+from pynetdicom import AE
+from pynetdicom.association import Association
 from sqlalchemy import text
-from support.datasets import CR, DX, encoded, film
-from support.observing import Noted
 
 from cxrd.delivery.sender import Outgoing, send
 from cxrd.errors import Reason
@@ -23,6 +22,8 @@ from cxrd.settings import Destination, Dicom, Source
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
+from support.datasets import CR, DX, encoded, film
+from support.observing import Noted
 
 SOURCES = (
     Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",), quiet_period_s=0),
@@ -35,7 +36,7 @@ class Door:
 
     def __init__(self, database: Database, payload: PayloadStore, *, min_free: int = 0, **changes: object) -> None:
         self.noted = Noted()
-        settings = Dicom(bind="127.0.0.1", port=0, sources=SOURCES, **changes)  # type: ignore[arg-type]
+        settings = Dicom(bind="127.0.0.1", port=0, sources=SOURCES, **changes)
         self.listener = Listener(settings, database, payload, min_free_bytes=min_free, observer=self.noted)
         self.port = self.listener.start()
 
@@ -133,7 +134,11 @@ def test_a_database_that_is_away_leaves_the_object_with_its_sender(payload: Payl
 
 @pytest.mark.parametrize(
     ("title", "called", "outcome"),
-    [("STRANGER", "CXRD", "rejected_calling_ae"), ("FAR", "CXRD", "rejected_calling_ae"), ("PACS", "OTHER", "rejected_called_ae")],
+    [
+        ("STRANGER", "CXRD", "rejected_calling_ae"),
+        ("FAR", "CXRD", "rejected_calling_ae"),
+        ("PACS", "OTHER", "rejected_called_ae"),
+    ],
 )
 def test_strangers_are_rejected(door: Door, title: str, called: str, outcome: str) -> None:
     """An unknown AE title, a known one from the wrong address, and a call for somebody else."""
@@ -186,7 +191,7 @@ def test_urgent_studies_go_first(door: Door, database: Database) -> None:
 
 
 def test_dcmtk_is_understood(door: Door, tmp_path: Path) -> None:
-    """echoscu and storescu of dcmtk speak with us."""
+    """Echoscu and storescu of dcmtk speak with us."""
     if shutil.which("storescu") is None:
         pytest.skip("needs dcmtk: apt-get install dcmtk")
     path = tmp_path / "film.dcm"
