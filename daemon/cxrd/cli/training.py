@@ -14,7 +14,7 @@ from cxrd.errors import ConfigError
 
 COMMANDS = {
     "train": "Train a model by a recipe. Example: cxrd train charm --data films/ --out runs/charm",
-    "evaluate": "Judge a package on labelled films. Example: cxrd evaluate models/mine/charm/1.0.1 --data films/ --out e/",
+    "evaluate": "Judge a package on films. Example: cxrd evaluate models/mine/charm/1.0.1 --data films/ --out eval/",
     "export": "Export a training run as a model package. Example: cxrd export runs/charm --out models/mine",
 }
 

@@ -11,6 +11,7 @@ from cxrd.work.loop import Loop
 
 def run(parts: Parts) -> None:
     """Build objects as analyses are committed."""
+    parts.ready()
     facts = ReportFacts.of(parts.settings.report, software_version=__version__)
     handler = BuildHandler(parts.database, parts.payload, parts.settings.destinations, facts, parts.metrics)
     Loop(parts.database, handler, parts.worker_id, parts.settings.work, parts.stop).run()

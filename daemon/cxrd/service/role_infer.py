@@ -26,5 +26,6 @@ def run(parts: Parts) -> None:
         parts.metrics.set(m.MODEL_INFO, 1, **told, stage="active", provider=classifier.provider)
         log.info("model loaded", **told, provider=classifier.provider)
     with Decoders(settings.inference.decode_processes, settings.inference.decode_timeout_s) as decoders:
+        parts.ready()
         handler = InferHandler(parts.database, parts.payload, classifiers, decoders, settings, parts.metrics)
         Loop(parts.database, handler, parts.worker_id, settings.work, parts.stop).run()

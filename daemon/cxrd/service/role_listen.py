@@ -17,5 +17,6 @@ def run(parts: Parts) -> None:
         observer=ListenerMetrics(parts.metrics),
     )
     listener.start()
+    parts.ready()
     parts.stop.wait()
     listener.stop()

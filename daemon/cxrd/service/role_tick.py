@@ -11,6 +11,7 @@ from cxrd.work.upkeep import Upkeep
 
 def run(parts: Parts) -> None:
     """Run the chores until told to stop."""
+    parts.ready()
     settings = parts.settings
     Upkeep(
         parts.database,

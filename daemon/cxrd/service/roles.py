@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from threading import Event
@@ -35,6 +36,8 @@ class Parts:
     ----------
     metrics_dir : str
         Where the processes of this node keep their metrics.
+    ready : callable
+        To be called once the role can work: from then on it beats, and the node counts it as there.
     stop : Event
         Set on SIGTERM or SIGINT: claim nothing more, finish what is held, return.
     """
@@ -45,6 +48,7 @@ class Parts:
     metrics: m.Metrics
     worker_id: str
     metrics_dir: str
+    ready: Callable[[], None]
     stop: Event
 
 
@@ -74,13 +78,16 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
     if restarts:
         metrics.count(m.RESTARTS, role=role)
     database = Database(settings.database.url)
-    parts = Parts(settings, database, PayloadStore(settings.storage.dir), metrics, worker_id, metrics_dir, stop)
-    try:
+    heartbeat = Heartbeat(database, worker_id, settings.work.lease_s)
+
+    def ready() -> None:
         with database.write() as connection:
-            now = database.now(connection)
-            jobs.register_worker(connection, now, worker_id, role=role, version=__version__)
-        heartbeat = Heartbeat(database, worker_id, settings.work.lease_s)
+            jobs.register_worker(connection, database.now(connection), worker_id, role=role, version=__version__)
         heartbeat.start()
+
+    payload = PayloadStore(settings.storage.dir)
+    parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, ready, stop)
+    try:
         import_module(f"cxrd.service.role_{role}").run(parts)
         heartbeat.stop()
     except CxrdError as error:
