@@ -162,7 +162,11 @@ class Node:
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a ``cxrd`` command on this node's configuration."""
-        command = [sys.executable, "-m", "cxrd", *words, "--config", str(self.config)]
+        return self.plain(*words, "--config", str(self.config))
+
+    def plain(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a ``cxrd`` command that needs no configuration."""
+        command = [sys.executable, "-m", "cxrd", *words]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
     def studies(self) -> list[dict[str, Any]]:

@@ -223,10 +223,9 @@ def enqueue(  # noqa: PLR0913 - each is a column
     """Add a job; False when one of the same ``dedupe`` key exists, whatever became of it."""
     row = _row(now, kind, dedupe, study_uid, priority, now if due is None else due)
     row |= {"payload": dict(payload), "lane": lane}
-    added = connection.execute(
-        dialect_insert(connection, schema.job).values(**row).on_conflict_do_nothing(index_elements=["dedupe"])
-    )
-    return added.rowcount == 1
+    added = dialect_insert(connection, schema.job).values(**row).on_conflict_do_nothing(index_elements=["dedupe"])
+    # by RETURNING: PostgreSQL drivers do not tell a row count of such an insert
+    return connection.execute(added.returning(_job.id)).first() is not None
 
 
 def debounce(connection: Connection, now: float, *, study_uid: str, priority: int, due: float) -> None:

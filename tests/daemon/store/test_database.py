@@ -1,0 +1,103 @@
+"""One choke point for writing, on both databases."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from cxrd.errors import ConfigError, StoreError
+from cxrd.store import schema
+from cxrd.store.database import Database, refuse_network_filesystem
+from support.rows import arrive, rows
+from support.writers import die_inside, increment
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def url_of(database: Database) -> str:
+    """URL with everything a child needs."""
+    return database.engine.url.render_as_string(hide_password=False)
+
+
+def test_the_migrations_make_what_the_code_expects(database: Database) -> None:
+    """No column that only one of them knows."""
+    with database.read() as connection:
+        assert [] == compare_metadata(MigrationContext.configure(connection), schema.metadata)
+    database.check_schema()
+
+
+def test_an_empty_database_is_named(tmp_path: Path) -> None:
+    """And the message says how to make it one."""
+    with pytest.raises(StoreError, match="cxrd db upgrade"):
+        Database(f"sqlite:///{tmp_path}/empty.db").check_schema()
+
+
+def test_an_upgrade_twice_is_no_upgrade(database: Database) -> None:
+    """Safe to run at every start."""
+    database.upgrade()
+    database.check_schema()
+
+
+def test_an_error_inside_rolls_everything_back(database: Database) -> None:
+    """Half a step is no step."""
+    arrive(database)
+    with pytest.raises(RuntimeError), database.write() as connection:
+        connection.execute(text("UPDATE job SET rev = 1000"))
+        raise RuntimeError
+    assert [(1,)] == rows(database, "SELECT rev FROM job")
+
+
+def test_writers_in_several_processes_lose_nothing(database: Database) -> None:
+    """Four at once, each reading before it writes."""
+    arrive(database)
+    children = [SPAWN.Process(target=increment, args=(url_of(database), 25)) for _ in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(timeout=60)
+    assert [0] * 4 == [child.exitcode for child in children]
+    assert [(101,)] == rows(database, "SELECT rev FROM job")
+
+
+def test_a_process_that_dies_inside_a_transaction_leaves_nothing(database: Database) -> None:
+    """Neither half a write nor a lock."""
+    arrive(database)
+    child = SPAWN.Process(target=die_inside, args=(url_of(database),))
+    child.start()
+    child.join(timeout=60)
+    assert 9 == child.exitcode
+    with database.write() as connection:
+        connection.execute(text("UPDATE job SET rev = rev + 1"))
+    assert [(2,)] == rows(database, "SELECT rev FROM job")
+
+
+def test_a_server_that_is_away_is_a_store_error() -> None:
+    """Retryable, with a hint, and never a driver's own exception."""
+    away = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(StoreError, match="is it running"), away.read():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("mounts", "refused"),
+    [
+        ("/dev/sda1 / ext4 rw 0 0\n", False),
+        ("/dev/sda1 / ext4 rw 0 0\nnas:/x /srv nfs4 rw 0 0\n", True),
+        ("nas:/x / nfs4 rw 0 0\n/dev/sdb1 /srv/db ext4 rw 0 0\n", False),
+        ("/dev/sda1 / ext4 rw 0 0\n//nas/x /srv/db cifs rw 0 0\n", True),
+    ],
+)
+def test_sqlite_stays_off_network_filesystems(tmp_path: Path, mounts: str, refused: bool) -> None:  # noqa: FBT001
+    """Its locks cannot be trusted there; the innermost mount decides."""
+    table = tmp_path / "mounts"
+    table.write_text(mounts)
+    if refused:
+        with pytest.raises(ConfigError, match="network filesystem"):
+            refuse_network_filesystem(Path("/srv/db"), table)
+    else:
+        refuse_network_filesystem(Path("/srv/db"), table)

@@ -1,0 +1,91 @@
+"""Bytes that stay what they were."""
+
+from __future__ import annotations
+
+import errno
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from cxrd.errors import StoreError
+from cxrd.store.payload import PayloadStore
+
+
+def files(root: Path) -> list[Path]:
+    """Every file below a folder."""
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_bytes_come_back_by_their_hash(payload: PayloadStore) -> None:
+    """The name is the content's."""
+    digest = payload.put(b"film")
+    assert sha256(b"film").hexdigest() == digest
+    assert b"film" == payload.get(digest)
+
+
+def test_the_same_content_is_one_file(payload: PayloadStore) -> None:
+    """A resend costs no disk."""
+    assert payload.put(b"film") == payload.put(b"film")
+    assert 1 == len(files(payload.root))
+
+
+def test_altered_bytes_are_never_handed_out(payload: PayloadStore) -> None:
+    """A flipped bit on disk is an error and not a film."""
+    digest = payload.put(b"film")
+    payload.path(digest).write_bytes(b"fiim")
+    with pytest.raises(StoreError, match="altered"):
+        payload.get(digest)
+
+
+def test_missing_bytes_are_named(payload: PayloadStore) -> None:
+    """With what to do."""
+    with pytest.raises(StoreError, match="missing"):
+        payload.get("0" * 64)
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_a_failing_disk_leaves_nothing_behind(
+    payload: PayloadStore, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    """No half file, no name for bytes that are not durable."""
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreError, match=os.strerror(fault)):
+        payload.put(b"film")
+    monkeypatch.undo()
+    assert [] == [path for path in files(payload.root) if path.parent.name == "incoming"]
+
+
+def test_bytes_are_synced_before_they_have_a_name(payload: PayloadStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fsync of the file, then the rename, then fsync of the folder."""
+    happened: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def note_sync(descriptor: int) -> None:
+        happened.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")  # noqa: PTH112 - a descriptor
+        fsync(descriptor)
+
+    def note_rename(path: Path, target: Path) -> Path:
+        happened.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    payload.put(b"film")
+    assert ["file", "rename", "folder"] == happened[:3]
+
+
+def test_a_sweep_takes_only_what_a_dead_writer_left(payload: PayloadStore) -> None:
+    """Old temporary files go; a writer at work and every stored byte stay."""
+    digest = payload.put(b"film")
+    old, new = (payload.root / "incoming" / name for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    assert 1 == payload.sweep()
+    assert (False, True, b"film") == (old.exists(), new.exists(), payload.get(digest))

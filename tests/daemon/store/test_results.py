@@ -1,0 +1,141 @@
+"""From an analysis to objects at every destination."""
+
+from __future__ import annotations
+
+from cxrd.errors import Reason
+from cxrd.findings import ArtefactKind
+from cxrd.store import results, views
+from cxrd.store.database import Database
+from cxrd.store.schema import InstanceState
+from support.rows import STUDY, analysis, arrive, record, reported, rows
+
+
+def store_all(database: Database, inference_id: int, dest: str) -> bool:
+    """Have a destination take everything; whether the study is delivered."""
+    with database.write() as connection:
+        now = database.now(connection)
+        for row in results.undelivered(connection, inference_id, dest):
+            results.mark_attempt(connection, now, row.sop_uid, dest)
+            results.mark_stored(connection, now, row.sop_uid, dest, 0)
+        return results.settle(connection, now, STUDY)
+
+
+def test_the_same_answer_is_recorded_once(database: Database) -> None:
+    """Same films, models and configuration: the second worker adds nothing."""
+    arrive(database)
+    with database.write() as connection:
+        now = database.now(connection)
+        assert record(connection, now) > 0
+        assert results.record_inference(connection, now, analysis()) is None
+    assert [(1,)] == rows(database, "SELECT count(*) FROM inference")
+    assert [("analysed",)] == rows(database, "SELECT state FROM study")
+
+
+def test_an_analysis_comes_back_as_it_went_in(database: Database) -> None:
+    """The row is the only copy that build reads."""
+    arrive(database)
+    with database.write() as connection:
+        made = record(connection, database.now(connection))
+    with database.read() as connection:
+        assert analysis() == results.inference(connection, made).analysis
+
+
+def test_a_refusal_is_noted_and_audited_once(database: Database) -> None:
+    """However often the study is worked on."""
+    arrive(database)
+    for _ in range(2):
+        with database.write() as connection:
+            mark = (InstanceState.REFUSED, str(Reason.LATERAL), "a lateral view")
+            results.mark_instances(connection, database.now(connection), {f"{STUDY}.1": mark})
+    assert [("refused", "lateral", "a lateral view")] == rows(database, "SELECT state, reason, detail FROM instance")
+    assert [(1,)] == rows(database, "SELECT count(*) FROM audit WHERE what = 'instance_refused'")
+
+
+def test_a_study_without_any_film_is_refused_with_its_reason(database: Database) -> None:
+    """Never silent."""
+    arrive(database)
+    with database.write() as connection:
+        results.refuse_study(connection, database.now(connection), STUDY, Reason.LATERAL, "one lateral")
+    assert [("refused", "lateral: one lateral")] == rows(database, "SELECT state, reason FROM study")
+
+
+def test_a_late_refused_image_does_not_hide_an_earlier_result(database: Database) -> None:
+    """What was delivered stays delivered."""
+    arrive(database)
+    store_all(database, reported(database), "pacs")
+    with database.write() as connection:
+        results.refuse_study(connection, database.now(connection), STUDY, Reason.LATERAL, "")
+    assert [("delivered",)] == rows(database, "SELECT state FROM study")
+
+
+def test_each_destination_gets_its_kinds_and_one_job(database: Database) -> None:
+    """A viewer that shows no SR may ask for the SC alone."""
+    arrive(database)
+    reported(database, pacs=(ArtefactKind.SR, ArtefactKind.SC), viewer=(ArtefactKind.SC,), archive=())
+    by_dest = rows(database, "SELECT dest, count(*) FROM delivery GROUP BY dest ORDER BY dest")
+    assert [("pacs", 2), ("viewer", 1)] == by_dest
+    lanes = rows(database, "SELECT lane, state FROM job WHERE kind = 'deliver' ORDER BY lane")
+    assert [("pacs", "ready"), ("viewer", "ready")] == lanes
+
+
+def test_a_study_is_delivered_when_every_destination_has_everything(database: Database) -> None:
+    """Not a moment before."""
+    arrive(database)
+    made = reported(database, one=(ArtefactKind.SR,), two=(ArtefactKind.SR, ArtefactKind.SC))
+    assert [False, True] == [store_all(database, made, dest) for dest in ("one", "two")]
+    assert [("delivered",)] == rows(database, "SELECT state FROM study")
+    assert [(3,)] == rows(database, "SELECT count(*) FROM audit WHERE what = 'object_delivered'")
+
+
+def test_captures_go_before_the_report_that_refers_to_them(database: Database) -> None:
+    """A reader of the report finds its pictures."""
+    arrive(database)
+    made = reported(database)
+    with database.read() as connection:
+        assert ["sc", "sr"] == [row.kind for row in results.undelivered(connection, made, "pacs")]
+
+
+def test_an_attempt_is_remembered_from_before_the_first_byte(database: Database) -> None:
+    """So that a later "duplicate" can be told from somebody else's object."""
+    arrive(database)
+    made = reported(database)
+    with database.write() as connection:
+        results.mark_attempt(connection, 123.0, f"9.{made}.0", "pacs")
+        results.mark_attempt(connection, 456.0, f"9.{made}.0", "pacs")
+    with database.read() as connection:
+        attempts = {row.sop_uid: row.first_sent_at for row in results.undelivered(connection, made, "pacs")}
+    assert {f"9.{made}.0": 123.0, f"9.{made}.1": None} == attempts
+
+
+def test_the_same_failure_is_audited_once(database: Database) -> None:
+    """A PACS that is down for a weekend does not fill the trail."""
+    arrive(database)
+    made = reported(database)
+    for error in ("down", "down", "refused"):
+        with database.write() as connection:
+            results.mark_failed(connection, database.now(connection), f"9.{made}.0", "pacs", None, error)
+    assert [(2,)] == rows(database, "SELECT count(*) FROM audit WHERE what = 'object_rejected'")
+
+
+def test_a_new_report_knows_the_one_before_it(database: Database) -> None:
+    """The newest of an earlier analysis, and none for the first."""
+    arrive(database)
+    first, second = reported(database, "a"), reported(database, "b")
+    with database.read() as connection:
+        assert results.previous_artefact(connection, STUDY, ArtefactKind.SR, before=first) is None
+        before = results.previous_artefact(connection, STUDY, ArtefactKind.SR, before=second)
+    assert before is not None
+    assert f"9.{first}.1" == before[0]
+
+
+def test_ages_count_from_what_waits(database: Database) -> None:
+    """Monitors see the oldest result that a destination has not taken, and nothing when it has all."""
+    arrive(database)
+    made = reported(database)
+    with database.read() as connection:
+        now = database.now(connection) + 100
+        assert 100 == round(views.oldest_undelivered_by_dest(connection, now)["pacs"], -1)
+        assert 100 == round(views.oldest_job_age_by_kind(connection, now)["deliver"], -1)
+    store_all(database, made, "pacs")
+    with database.read() as connection:
+        assert {} == views.oldest_undelivered_by_dest(connection, now)
