@@ -25,7 +25,7 @@ app = typer.Typer(help="Make model packages.", no_args_is_help=True, pretty_exce
 
 
 @app.command()
-def train(  # noqa: PLR0913, PLR0917 - one parameter for each option a person may give
+def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe in config/train, or a path to a .toml.")],
     data: Annotated[Path, typer.Option(help="Folder with labels.csv and its films.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, log, calibration.")],

@@ -148,9 +148,7 @@ def read_recipe(name: str) -> Recipe:
         return Recipe.model_validate(tomllib.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         known = ", ".join(sorted(p.stem for p in recipe_folder().glob("*.toml"))) or "none"
-        raise RecipeError(
-            f"there is no recipe {name}", hint=f"known: {known}; or give a .toml path"
-        ) from None
+        raise RecipeError(f"there is no recipe {name}", hint=f"known: {known}; or give a .toml path") from None
     except tomllib.TOMLDecodeError as fault:
         raise RecipeError(f"{path} is not TOML: {fault}") from fault
     except ValidationError as fault:

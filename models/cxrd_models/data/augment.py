@@ -32,9 +32,7 @@ def _move(image: Tensor, recipe: AugmentRecipe, random: Generator) -> Tensor:
     flip = torch.where(torch.rand(n, generator=random) < recipe.flip, -1.0, 1.0)
     right, down = _spread(n, recipe.shift * 2, random), _spread(n, recipe.shift * 2, random)
     cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
-    theta = torch.stack(
-        [torch.stack([cos * flip, -sin, right], 1), torch.stack([sin * flip, cos, down], 1)], 1
-    )
+    theta = torch.stack([torch.stack([cos * flip, -sin, right], 1), torch.stack([sin * flip, cos, down], 1)], 1)
     grid = functional.affine_grid(theta.to(image), list(image.shape), align_corners=False)
     return functional.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
 

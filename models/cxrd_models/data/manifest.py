@@ -96,9 +96,7 @@ def read_manifest(folder: Path, task: Task) -> Manifest:
             missing = [c for c in (*_COLUMNS, task.column) if c not in (reader.fieldnames or ())]
             if missing:
                 raise DataError(f"{table} has no column {', '.join(missing)}")
-            films = tuple(
-                _film(table, number, row, task) for number, row in enumerate(reader, 2) if row[task.column]
-            )
+            films = tuple(_film(table, number, row, task) for number, row in enumerate(reader, 2) if row[task.column])
     except FileNotFoundError:
         raise DataError(f"{table} does not exist", hint="--data is a folder with a labels.csv") from None
     manifest = Manifest(folder=folder, task=task, films=films)
@@ -108,9 +106,7 @@ def read_manifest(folder: Path, task: Task) -> Manifest:
 
 def _film(table: Path, number: int, row: dict[str, str], task: Task) -> Film:
     if row["split"] not in SPLITS:
-        raise DataError(
-            f"{table} row {number} ({row['file']}): split {row['split']!r} is not one of {SPLITS}"
-        )
+        raise DataError(f"{table} row {number} ({row['file']}): split {row['split']!r} is not one of {SPLITS}")
     try:
         labels = task.parse(row[task.column])
     except ValueError as fault:

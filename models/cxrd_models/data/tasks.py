@@ -88,6 +88,4 @@ def task_with(classes: tuple[str, ...]) -> Task:
     for task in _TASKS.values():
         if task.classes == classes:
             return task
-    raise RecipeError(
-        f"no task asks for the classes {', '.join(classes)}", hint=f"known: {', '.join(_TASKS)}"
-    )
+    raise RecipeError(f"no task asks for the classes {', '.join(classes)}", hint=f"known: {', '.join(_TASKS)}")

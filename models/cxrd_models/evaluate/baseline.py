@@ -36,9 +36,7 @@ class Baseline(NamedTuple):
 @torch.inference_mode()
 def pooled_features(model: ChestClassifier, image: torch.Tensor) -> NDArray[np.float32]:
     """[films, D] float32 of films [films, 1, H, W] uint8."""
-    return np.concatenate(
-        [model.pooled(part.float() / 255).cpu().numpy() for part in torch.split(image, _BATCH)]
-    )
+    return np.concatenate([model.pooled(part.float() / 255).cpu().numpy() for part in torch.split(image, _BATCH)])
 
 
 def frozen_baseline(
@@ -53,9 +51,7 @@ def frozen_baseline(
     judged = target[val].sum(axis=0) >= max(min_val, 1)
     best: tuple[float, Baseline] | None = None
     for strength in _STRENGTHS:
-        scores = np.stack(
-            [_fit(scaled, target[:, k], train, strength) for k in range(target.shape[1])], axis=1
-        )
+        scores = np.stack([_fit(scaled, target[:, k], train, strength) for k in range(target.shape[1])], axis=1)
         areas = [float(auroc(target[val, k], scores[val, k])[0]) for k in np.flatnonzero(judged)]
         mean = float(np.mean(areas)) if areas else 0.0
         if best is None or mean > best[0]:

@@ -39,9 +39,7 @@ def sigmoid(x: Floats) -> Floats:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
-def calibrate(
-    logits: NDArray[np.floating], target: NDArray[np.floating], known: NDArray[np.floating]
-) -> Calibration:
+def calibrate(logits: NDArray[np.floating], target: NDArray[np.floating], known: NDArray[np.floating]) -> Calibration:
     """Fit Platt scaling and thresholds on validation films.
 
     Parameters
@@ -65,8 +63,7 @@ def _platt_common(x: Floats, y: Floats, use: Floats) -> float:
     """Log of the slope that serves all classes best, each with its own bias (golden-section search)."""
     grid = np.linspace(-2.5, 2.5, 41)
     cost = [
-        sum(_platt_loss(x[u, k], y[u, k], g) for k in range(x.shape[1]) if (u := use[:, k] > 0).any())
-        for g in grid
+        sum(_platt_loss(x[u, k], y[u, k], g) for k in range(x.shape[1]) if (u := use[:, k] > 0).any()) for g in grid
     ]
     return float(grid[int(np.argmin(cost))])
 

@@ -54,9 +54,7 @@ def _runner(classifier: Classifier) -> RunGraph:
 def _judged(classifier: Classifier, manifest: Manifest) -> tuple[str, ...]:
     """Return the reported classes that the folder's test films show at least once."""
     shown = manifest.targets()[manifest.rows_of("test")].sum(axis=0) > 0
-    return tuple(
-        c.id for c, seen in zip(classifier.manifest.classes, shown, strict=True) if c.reported and seen
-    )
+    return tuple(c.id for c, seen in zip(classifier.manifest.classes, shown, strict=True) if c.reported and seen)
 
 
 def figures_table(found: Figures) -> Table:
@@ -68,9 +66,7 @@ def figures_table(found: Figures) -> Table:
         if each.positives:
             table.add_row(each.class_id, str(each.positives), *_cells(each.auroc), _cells(each.within)[0])
     table.add_section()
-    table.add_row(
-        f"mean of {len(found.judged)} reported", "", *_cells(found.macro), _cells(found.macro_within)[0]
-    )
+    table.add_row(f"mean of {len(found.judged)} reported", "", *_cells(found.macro), _cells(found.macro_within)[0])
     return table
 
 

@@ -140,9 +140,7 @@ def _areas(scored: Scored, score: NDArray[np.float64], weight: NDArray[np.float6
     columns = range(len(scored.classes))
     return _Areas(
         np.stack([auroc(scored.target[:, k], score[:, k], weight) for k in columns], axis=1),
-        np.stack(
-            [auroc_within(scored.target[:, k], score[:, k], scored.source, weight) for k in columns], axis=1
-        ),
+        np.stack([auroc_within(scored.target[:, k], score[:, k], scored.source, weight) for k in columns], axis=1),
     )
 
 

@@ -16,7 +16,7 @@ RunGraph = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 """Films [n, 1, H, W] float32 in 0..1 to (logits, probs, heat)."""
 
 
-def score(  # noqa: PLR0913 - a split, a graph and what to compare it with
+def score(
     manifest: Manifest,
     split: str,
     pixels: NDArray[np.uint8],
@@ -52,9 +52,7 @@ def predictions(manifest: Manifest, split: str, scored: Scored) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["file", *(f"{kind}_{name}" for name in scored.classes for kind in ("true", "p"))])
-    for row, target, probability in zip(
-        manifest.rows_of(split), scored.target, scored.probability, strict=True
-    ):
+    for row, target, probability in zip(manifest.rows_of(split), scored.target, scored.probability, strict=True):
         answers = [x for t, p in zip(target, probability, strict=True) for x in (int(t), f"{p:.5f}")]
         table.writerow([manifest.films[int(row)].file, *answers])
     return text.getvalue()

@@ -55,9 +55,7 @@ def _age(recipe: Recipe) -> str:
 
 def _results(recipe: Recipe, judged: Judged) -> str:
     found = judged.found
-    rows = "\n".join(
-        _row(figure, state) for figure, state in zip(found.classes, judged.standing, strict=True)
-    )
+    rows = "\n".join(_row(figure, state) for figure, state in zip(found.classes, judged.standing, strict=True))
     level = ""
     macro, within, bar = found.macro, found.macro_within, found.baseline_within
     if judged.leveled is not None:

@@ -106,9 +106,7 @@ def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
         graph.initializer[i].CopyFrom(
             numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}_half")
         )
-        casts.append(
-            helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT, name=f"{name}_cast")
-        )
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT, name=f"{name}_cast"))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

@@ -25,9 +25,7 @@ class Origin(NamedTuple):
     films: int
 
 
-def manifest_of(
-    origin: Origin, calibration: Calibration, judged: Judged, files: Mapping[str, str]
-) -> Manifest:
+def manifest_of(origin: Origin, calibration: Calibration, judged: Judged, files: Mapping[str, str]) -> Manifest:
     """Return the manifest; ``files`` maps names to sha256 (hex)."""
     recipe, record = origin.recipe, origin.record
     return Manifest(
@@ -37,8 +35,7 @@ def manifest_of(
         title=recipe.title,
         task="multilabel",
         classes=tuple(
-            _class(state, threshold)
-            for state, threshold in zip(judged.standing, calibration.threshold, strict=True)
+            _class(state, threshold) for state, threshold in zip(judged.standing, calibration.threshold, strict=True)
         ),
         preprocess=Preprocess.model_validate(recipe.preprocess.model_dump()),
         heat=HeatSpec(kind="contribution", height=judged.grid[0], width=judged.grid[1], per_class=True),

@@ -74,18 +74,14 @@ def export_run(run_folder: Path, out: Path, data: Path | None, watch: Watch) -> 
     recipe, manifest = finished.recipe, finished.manifest
     target = out / recipe.id / recipe.version
     if target.exists():
-        raise RecipeError(
-            f"{target} exists", hint="a published version never changes: raise `version` in the recipe"
-        )
+        raise RecipeError(f"{target} exists", hint="a published version never changes: raise `version` in the recipe")
     with watch.bar("reading films", len(manifest.films)) as bar:
         pixels = load_films(manifest, recipe.preprocess, bar.advance)
     watch.say("tracing ...")
     data_of_graph, judged = _export(finished, pixels)
     _write_package(target, finished, data_of_graph, judged)
     macro = judged.found.macro
-    watch.say(
-        f"{target}: {len(data_of_graph) / 1e6:.1f} MB, test AUROC {macro.value} ({macro.low} to {macro.high})"
-    )
+    watch.say(f"{target}: {len(data_of_graph) / 1e6:.1f} MB, test AUROC {macro.value} ({macro.low} to {macro.high})")
     return target
 
 
@@ -132,9 +128,7 @@ def _export(finished: Finished, pixels: NDArray[np.uint8]) -> tuple[bytes, Judge
     return content, _judge(finished, pixels, session(content), parity)
 
 
-def _judge(
-    finished: Finished, pixels: NDArray[np.uint8], graph: ort.InferenceSession, parity: Parity
-) -> Judged:
+def _judge(finished: Finished, pixels: NDArray[np.uint8], graph: ort.InferenceSession, parity: Parity) -> Judged:
     recipe, manifest = finished.recipe, finished.manifest
     standing = standings(manifest, recipe.report)
     reported = tuple(s.class_id for s in standing if s.reported)

@@ -18,9 +18,7 @@ def loss_of(phase: Phase, logits: Tensor, target: Tensor, known: Tensor) -> Tens
     return (each * known).sum() / known.sum().clamp(min=1)
 
 
-def asymmetric(
-    logits: Tensor, target: Tensor, gamma_negative: float, gamma_positive: float, clip: float
-) -> Tensor:
+def asymmetric(logits: Tensor, target: Tensor, gamma_negative: float, gamma_positive: float, clip: float) -> Tensor:
     """Asymmetric loss (arXiv 2009.14119), [N, K], not reduced.
 
     Easy negatives weigh ``p_m ** gamma_negative`` with the shifted probability ``p_m = max(p - clip, 0)``,

@@ -113,11 +113,7 @@ def recipe_digest(recipe: Recipe) -> str:
 
 
 def _record(recipe: Recipe, start: Start, manifest: Manifest, model: ChestClassifier) -> dict[str, Any]:
-    init = (
-        {"file": start.init.name, "sha256": sha256(start.init.read_bytes()).hexdigest()}
-        if start.init
-        else None
-    )
+    init = {"file": start.init.name, "sha256": sha256(start.init.read_bytes()).hexdigest()} if start.init else None
     return {
         "recipe": recipe.model_dump(mode="json"),
         "recipe_sha256": recipe_digest(recipe),
@@ -165,9 +161,7 @@ def _open_folder(start: Start, record: dict[str, Any]) -> None:
     for key in ("recipe_sha256", "data_sha256"):
         if then[key] != record[key]:
             what = key.removesuffix("_sha256")
-            raise RecipeError(
-                f"{start.out} was begun with another {what}", hint="resume with what it was begun with"
-            )
+            raise RecipeError(f"{start.out} was begun with another {what}", hint="resume with what it was begun with")
     record["init"], record["command"] = then["init"], then["command"]
 
 

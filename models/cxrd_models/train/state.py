@@ -55,9 +55,7 @@ class Position(Value):
 
     def next_phase(self) -> Self:
         """Begin the next phase; the best score so far stays the one to beat."""
-        return self.model_copy(
-            update={"phase": self.phase + 1, "epoch": 0, "step": 0, "stale": 0, "loss_sum": 0.0}
-        )
+        return self.model_copy(update={"phase": self.phase + 1, "epoch": 0, "step": 0, "stale": 0, "loss_sum": 0.0})
 
 
 def generator(seed: int, *place: int | str) -> torch.Generator:

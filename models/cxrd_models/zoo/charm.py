@@ -40,9 +40,7 @@ class Charm(nn.Module):
         The recipe's figures.
     """
 
-    def __init__(
-        self, classes: tuple[str, ...], prevalence: tuple[float, ...], options: CharmOptions
-    ) -> None:
+    def __init__(self, classes: tuple[str, ...], prevalence: tuple[float, ...], options: CharmOptions) -> None:
         super().__init__()
         self.classes, self.options = classes, options
         self.followers: tuple[str, ...] = ("momentum.",)

@@ -24,7 +24,7 @@ class CharmGraph(nn.Module):
 
     bank: Tensor
 
-    def __init__(  # noqa: PLR0913 - the parts of the model
+    def __init__(
         self,
         backbone: MobileNetV2Features,
         momentum: nn.Module,
@@ -63,9 +63,7 @@ class CharmGraph(nn.Module):
             return torch.zeros_like(feature)
         unit = nn.functional.normalize(self.bank, dim=1)
         similarity = nn.functional.normalize(feature, dim=1) @ unit.T
-        return mix(
-            similarity, self.bank, k=self.options.k, weights=self.options.weights, tau=self.options.tau
-        )
+        return mix(similarity, self.bank, k=self.options.k, weights=self.options.weights, tau=self.options.tau)
 
 
 def fold_norms(block: nn.Module) -> nn.Module:

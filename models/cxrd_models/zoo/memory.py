@@ -40,7 +40,7 @@ class RareMemory(nn.Module):
     ids: Tensor
     cursor: Tensor
 
-    def __init__(  # noqa: PLR0913 - the bank's own figures, each named in the recipe
+    def __init__(
         self, channels: int, rare: tuple[int, ...], *, slots: int, k: int, weights: Weights, tau: float
     ) -> None:
         super().__init__()
@@ -70,10 +70,7 @@ class RareMemory(nn.Module):
         for ring, class_index in enumerate(self.rare):
             rows = torch.nonzero(target[:, class_index] > 0).flatten()
             rows = rows[-self.quota :]
-            at = (
-                ring * self.quota
-                + (self.cursor[ring] + torch.arange(len(rows), device=rows.device)) % self.quota
-            )
+            at = ring * self.quota + (self.cursor[ring] + torch.arange(len(rows), device=rows.device)) % self.quota
             self.features[at] = features[rows]
             self.valid[at] = True
             self.ids[at] = ids[rows]

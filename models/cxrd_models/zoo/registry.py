@@ -25,7 +25,7 @@ def _charm_small(
 _BUILDS: Mapping[tuple[str, str], Build] = {("charm", "small"): _charm_small}
 
 
-def build(  # noqa: PLR0913 - the six things that decide a fresh model
+def build(
     architecture: str,
     size: str,
     classes: tuple[str, ...],
@@ -44,9 +44,7 @@ def build(  # noqa: PLR0913 - the six things that decide a fresh model
     make = _BUILDS.get((architecture, size))
     if make is None:
         known = ", ".join(f"{a} {s}" for a, s in _BUILDS)
-        raise RecipeError(
-            f"there is no architecture {architecture!r} of size {size!r}", hint=f"known: {known}"
-        )
+        raise RecipeError(f"there is no architecture {architecture!r} of size {size!r}", hint=f"known: {known}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
