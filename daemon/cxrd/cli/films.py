@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import track
 
 from cxrd.cli.node import Config
@@ -59,7 +60,9 @@ def send(
             part10 = Path(scratch) / f"{number}.dcm"
             part10.write_bytes(as_dicom(path.read_bytes(), path.name))
             outgoing.append(Outgoing.of(part10))
-        results = list(track(store(destination, calling, outgoing), "Sending", total=len(outgoing), transient=True))
+        answers = store(destination, calling, outgoing)
+        console = Console(stderr=True)
+        results = list(track(answers, "Sending", total=len(outgoing), transient=True, console=console))
     failed = [result for result in results if result.outcome is not Outcome.STORED]
     for result in failed:
         typer.echo(f"{result.sop_uid}: {result.message}", err=True)

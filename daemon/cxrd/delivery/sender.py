@@ -159,11 +159,12 @@ def _associate(destination: Destination, calling_ae: str, contexts: list[Present
 
 
 def _send_one(association: Association, item: Outgoing, context_accepted: bool) -> SendResult:  # noqa: FBT001 - a fact, not a switch
-    if not association.is_established:
-        return SendResult(item.sop_uid, *_unreachable(association))
-    if not context_accepted:
+    negotiated = bool(association.accepted_contexts or association.rejected_contexts)
+    if negotiated and not context_accepted:  # a peer that accepts no context at all is left at once, but it did answer
         message = f"the destination does not accept {UID(item.sop_class).name} in {UID(item.transfer_syntax).name}"
         return SendResult(item.sop_uid, Outcome.REJECTED, None, message)
+    if not association.is_established:
+        return SendResult(item.sop_uid, *_unreachable(association))
     try:
         answer = association.send_c_store(item.path)
     except (OSError, RuntimeError) as error:  # the file is gone, or the association ended between two objects

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -21,6 +21,7 @@ from cxrd.watch.lifeline import die_with_parent
 
 MEMORY_LIMIT = 4 * 2**30
 Outcome = Prepared | Refused | StoreError
+Work = Callable[[Path, Plan], Outcome]
 
 
 def _start() -> None:
@@ -54,11 +55,14 @@ class Decoders:
         How many; 0 decodes in the calling process (``cxrd analyse``, tests).
     timeout_s : float
         Seconds one film may take.
+    work : callable
+        What a process does with one film; picklable, never raises.
     """
 
-    def __init__(self, processes: int, timeout_s: float) -> None:
+    def __init__(self, processes: int, timeout_s: float, work: Work = read_and_prepare) -> None:
         self._processes = processes
         self._timeout_s = timeout_s
+        self._work = work
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -76,7 +80,7 @@ class Decoders:
             An outcome for every path.
         """
         if self._processes == 0:
-            return {path: read_and_prepare(path, plan) for path in paths}
+            return {path: self._work(path, plan) for path in paths}
         found: dict[Path, Outcome] = {}
         suspects = self._together(paths, plan, found)
         for path in suspects:
@@ -93,7 +97,7 @@ class Decoders:
         left: list[Path] = []
         for path in paths:
             try:
-                futures[path] = pool.submit(read_and_prepare, path, plan)
+                futures[path] = pool.submit(self._work, path, plan)
             except BrokenProcessPool:
                 left.append(path)
         for path, future in futures.items():
