@@ -137,8 +137,8 @@ def _export(parity: Parity) -> str:
 
 Graph against torch on {parity.films} test films: logits {parity.logits:.1e}, heat {parity.heat:.1e},
 probabilities {parity.probs:.1e}; between batch sizes 1, 2 and 5: {parity.batch:.1e}.
-Weights are stored as half floats and computed with in single precision; that rounding moved no logit by
-more than {parity.half_logits:.1e}. All figures above were computed with the exported graph.
+Weights are stored as half floats and computed with in single precision; that rounding moved no
+probability by more than {parity.half_probs:.4f}. All figures above were computed with the exported graph.
 """
 
 
