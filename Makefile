@@ -3,6 +3,7 @@
 PYTHON ?= python3
 # The trainer's tests need PyTorch; any build of this release will do, with or without a GPU.
 TORCH ?= torch==2.13.0
+SECONDS_OF_STORM ?= 60
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -50,7 +51,7 @@ contracts: test-setup
 check: format lint types contracts test  ## what CI runs: format, lint, types, import contracts, tests
 
 storm: test-setup  ## kill -9 storms over every role, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest tests/flow/test_storm.py -m storm --no-header -s
+	$(BIN)/python -m pytest tests/flow/test_storm.py --storm-seconds $(SECONDS_OF_STORM) -s
 
 bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
 	$(BIN)/python -m bench

@@ -22,3 +22,8 @@ def films() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real films in ../shared/data, which are not part of the repository")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let ``make storm`` storm for longer than ``make test``."""
+    parser.addoption("--storm-seconds", default="15", help="seconds of random kill -9 (default 15)")

@@ -48,6 +48,7 @@ backoff_base_s = 0.2
 backoff_cap_s = 1
 [work]
 max_crashes = {crashes}
+lease_s = {lease}
 [schedule]
 reap_s = 0.5
 echo_s = 1
@@ -90,7 +91,15 @@ class Node:
     """
 
     def __init__(
-        self, folder: Path, *, pacs_port: int, models: Path, database: str = "", quiet: float = 0.3, crashes: int = 50
+        self,
+        folder: Path,
+        *,
+        pacs_port: int,
+        models: Path,
+        database: str = "",
+        quiet: float = 0.3,
+        crashes: int = 50,
+        lease_s: float = 60,
     ) -> None:
         self.port, self.web = free_port(), free_port()
         self.config = folder / "cxrd.toml"
@@ -102,6 +111,7 @@ class Node:
                 pacs=pacs_port,
                 quiet=quiet,
                 crashes=crashes,
+                lease=lease_s,
                 database=database or f"sqlite:///{folder}/cxrd.db",
                 folder=folder,
                 models=models,
@@ -122,13 +132,14 @@ class Node:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start the supervisor and wait until every role has reported."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start the supervisor and, unless told otherwise, wait until every role has reported."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cxrd", "serve", "--config", str(self.config)], stdout=log, stderr=log
             )
-        until(self.ready, seconds=90, what=f"readyz is 200\n{self.log.read_text()[-3000:]}")
+        if wait:
+            until(self.ready, seconds=90, what=f"readyz is 200\n{self.log.read_text()[-3000:]}")
 
     def stop(self) -> None:
         """Drain and end."""
