@@ -19,7 +19,11 @@ def modules(root: Path) -> list[str]:
     """Every module of the daemon, by its import name."""
     source = root / "daemon"
     paths = (p.relative_to(source).with_suffix("") for p in sorted(source.rglob("*.py")))
-    return [".".join(p.parts).removesuffix(".__init__") for p in paths if p.name != "__main__"]
+    return [
+        ".".join(p.parts).removesuffix(".__init__")
+        for p in paths
+        if p.name != "__main__" and "migrations" not in p.parts
+    ]
 
 
 def loaded_by(*names: str) -> set[str]:

@@ -126,7 +126,8 @@ def test_it_is_refused_by_name(node: Node, tmp_path: Path, make: Callable[[], tu
 def test_missing_type_2_tags_do_not_matter(node: Node, tmp_path: Path, place: Path) -> None:
     """Neither for the analysis nor for the objects that come of it."""
     gone = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber")
-    dataset = film(**dict.fromkeys(gone), StudyID=None, ReferringPhysicianName=None)
+    missing: dict[str, Any] = dict.fromkeys(gone)
+    dataset = film(**missing, StudyID=None, ReferringPhysicianName=None)
     store(node, tmp_path, encoded(dataset))
     assert "delivered" == ended(node, dataset.StudyInstanceUID)["state"]
 

@@ -35,9 +35,9 @@ def serve(config: Config = None, roles: RoleNames = ALL_ROLES) -> None:
 
     Example: cxrd serve --config config/cxrd.toml
     """
-    from cxrd import service  # noqa: PLC0415 - `cxrd studies ls` should not pay for the whole daemon
+    from cxrd.service import node  # noqa: PLC0415 - `cxrd studies ls` should not pay for the whole daemon
 
-    service.serve(load(config), tuple(part.strip() for part in roles.split(",") if part.strip()))
+    node.serve(load(config), tuple(part.strip() for part in roles.split(",") if part.strip()))
 
 
 def check(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - a flag is what typer makes of it

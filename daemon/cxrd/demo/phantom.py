@@ -231,12 +231,12 @@ class _Canvas:
             rng.normal(0, 1, self.x.shape).astype(np.float32), (0, 0), self.width * opacity.radius / 9
         )
         uneven = distance + 0.28 * cloud / max(float(cloud.std()), 1e-6) * 0.6
-        return np.asarray(opacity.density * 0.58 / (1 + np.exp(6.5 * (uneven - 0.8))), np.float32)
+        return np.asarray(opacity.density * 0.58 / (1 + np.exp(np.clip(6.5 * (uneven - 0.8), -60, 60))), np.float32)
 
     def fluid(self, height: float) -> Map:
         """A meniscus: higher at the chest wall than at the heart."""
         surface = 0.86 - 0.55 * height - 0.16 * np.clip((self.x - 0.45) / 0.35, 0, 1) ** 2
-        return np.asarray(0.85 / (1 + np.exp(-90 * (self.y - surface))), np.float32)
+        return np.asarray(0.85 / (1 + np.exp(np.clip(-90 * (self.y - surface), -60, 60))), np.float32)
 
     def ellipsoid(self, cx: float, cy: float, rx: float, ry: float, degrees: float) -> Map:
         """Path through an ellipsoid, 1 at its middle; ``ry`` in units of the height."""

@@ -144,7 +144,8 @@ def _rows(connection: Connection, table: Table, where: Any, order: str) -> Rows:
 def studies_by_state(connection: Connection) -> dict[str, int]:
     """Number of studies in each state."""
     s = schema.study.c
-    return dict(connection.execute(select(s.state, func.count()).group_by(s.state).order_by(s.state)).tuples().all())
+    query = select(s.state, func.count()).group_by(s.state).order_by(s.state)
+    return {str(state): int(n) for state, n in connection.execute(query)}
 
 
 def jobs_by_kind_state(connection: Connection) -> dict[tuple[str, str], int]:
@@ -177,10 +178,12 @@ def oldest_undelivered_by_dest(connection: Connection, now: float) -> dict[str, 
 def last_instance_by_source(connection: Connection) -> dict[str, float]:
     """When each source last sent an image, epoch seconds."""
     i = schema.instance.c
-    return dict(connection.execute(select(i.source, func.max(i.received_at)).group_by(i.source)).tuples().all())
+    query = select(i.source, func.max(i.received_at)).group_by(i.source)
+    return {str(source): float(at) for source, at in connection.execute(query)}
 
 
 def last_beat_by_role(connection: Connection) -> dict[str, float]:
     """The youngest heartbeat of each role, epoch seconds."""
     w = schema.worker.c
-    return dict(connection.execute(select(w.role, func.max(w.beat_at)).group_by(w.role)).tuples().all())
+    query = select(w.role, func.max(w.beat_at)).group_by(w.role)
+    return {str(role): float(at) for role, at in connection.execute(query)}

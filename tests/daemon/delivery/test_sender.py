@@ -96,6 +96,7 @@ def test_a_class_the_peer_does_not_take_is_permanent(tmp_path: Path) -> None:
     entity.add_supported_context(Verification)
     server = entity.start_server(("127.0.0.1", 0), block=False)
     assert server is not None
+    assert server.socket is not None
     try:
         port = server.socket.getsockname()[1]
         assert echo(target(port), "CXRD")
@@ -113,6 +114,7 @@ def test_a_rejected_association_says_who_should_act(tmp_path: Path) -> None:
     entity.require_calling_aet = ["SOMEBODY"]
     server = entity.start_server(("127.0.0.1", 0), block=False)
     assert server is not None
+    assert server.socket is not None
     try:
         (result,) = send(target(server.socket.getsockname()[1]), "CXRD", [outgoing(tmp_path)])
         assert Outcome.RETRY == result.outcome

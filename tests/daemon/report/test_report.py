@@ -69,7 +69,7 @@ def dumped(artefact: Artefact, folder: Path) -> tuple[str, str]:
     return found.stdout, "".join(line for line in found.stderr.splitlines() if "ISO_IR 192" not in line)
 
 
-NAMES = {
+NAMES: dict[str, dict[str, Any]] = {
     "plain": {},
     "blank type 2": dict.fromkeys(["PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyTime"], ""),
     "missing type 2": dict.fromkeys(["PatientName", "PatientID", "PatientSex", "StudyDate", "AccessionNumber"]),
@@ -187,7 +187,7 @@ def test_a_reader_of_tid_1500_finds_groups_and_region() -> None:
     """By the getters of a library that others use."""
     source = header()
     made = build(analysis(source), source)[ArtefactKind.SR]
-    content = sr.srread(BytesIO(made.data)).content
+    content: Any = sr.srread(BytesIO(made.data)).content
     (roi,) = content.get_planar_roi_measurement_groups()
     assert "Pneumonia" == roi.finding_type.meaning
     assert [0.8123, 0.5] == [m.value for m in roi.get_measurements()]

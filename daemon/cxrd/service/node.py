@@ -1,0 +1,60 @@
+"""One node: what must be sound before any role starts, then a supervisor over the roles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from cxrd.errors import ConfigError
+from cxrd.inference.packages import find_packages, read_package
+from cxrd.service.supervisor import Supervisor, only_supervisor
+from cxrd.settings import ROLES, Settings
+from cxrd.store import jobs
+from cxrd.store.database import Database
+from cxrd.watch import logs
+
+
+def serve(settings: Settings, roles: Sequence[str] = ROLES, on_start: Callable[[], None] = lambda: None) -> None:
+    """Run roles under a supervisor until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    settings : Settings
+        The frozen configuration.
+    roles : sequence of str
+        Which of ``listen, infer, build, deliver, tick, web`` to run here.
+    on_start : callable
+        Called once when every child has been started.
+
+    Raises
+    ------
+    ConfigError, PackageError, StoreError
+        What would keep a role from working is found before any child starts.
+    """
+    unknown = sorted(set(roles) - set(ROLES))
+    if unknown:
+        raise ConfigError(f"unknown role {', '.join(unknown)}", hint=f"roles are {', '.join(ROLES)}")
+    logs.configure("supervisor", json=not sys.stderr.isatty())
+    if "infer" in roles:
+        for folder in find_packages(settings.models.dir, settings.models.enabled):
+            read_package(folder)
+    database = Database(settings.database.url)
+    file = sqlite_file(settings.database.url)
+    if file is None:
+        database.check_schema()
+        Supervisor(settings, roles, database).run(on_start)
+        return
+    with only_supervisor(file.parent):
+        database.upgrade()
+        with database.write() as connection:  # the last supervisor's children died with it
+            jobs.void_leases(connection, database.now(connection))
+        Supervisor(settings, roles, database).run(on_start)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Path of an embedded database, None for a server."""
+    parsed = make_url(url)
+    return Path(parsed.database or "").absolute() if parsed.get_backend_name() == "sqlite" else None

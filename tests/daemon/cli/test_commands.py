@@ -1,0 +1,118 @@
+"""The command line, as a person and as a script uses it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from cxrd.store.database import Database
+from support.packages import make_package
+from support.rows import STUDY, arrive, reported
+
+COMMANDS = (
+    "serve", "check", "demo", "send", "analyse", "studies ls", "studies show", "studies requeue", "models ls",
+    "models verify", "db upgrade",
+)  # fmt: skip
+
+
+def cxrd(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command."""
+    return subprocess.run([sys.executable, "-m", "cxrd", *words], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """A configuration with one study that was reported."""
+    make_package(tmp_path / "models")
+    path = tmp_path / "cxrd.toml"
+    path.write_text(
+        f'[database]\nurl = "sqlite:///{tmp_path}/cxrd.db"\n[storage]\ndir = "{tmp_path}/payload"\n'
+        f'[models]\ndir = "{tmp_path}/models"\n[dicom]\nport = 0\n[web]\nport = 0\n'
+    )
+    database = Database(f"sqlite:///{tmp_path}/cxrd.db")
+    database.upgrade()
+    arrive(database, accession="A-1")
+    reported(database)
+    return str(path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    """Every command shows how it is called."""
+    done = cxrd(*command.split(), "--help")
+    assert 0 == done.returncode
+    assert "Example: cxrd" in " ".join(done.stdout.split())
+
+
+def test_studies_are_listed_for_people_and_programs(config: str) -> None:
+    """A table, or one JSON object a line."""
+    assert "reported" in cxrd("studies", "ls", "--config", config).stdout
+    (line,) = cxrd("studies", "ls", "--json", "--config", config).stdout.splitlines()
+    assert STUDY == json.loads(line)["uid"]
+
+
+@pytest.mark.parametrize("key", [STUDY, "A-1"])
+def test_a_study_is_shown_by_uid_or_accession(config: str, key: str) -> None:
+    """Images, findings, objects, deliveries and the audit trail."""
+    found = json.loads(cxrd("studies", "show", key, "--json", "--config", config).stdout)
+    assert ("Pneumonia", "present") == (found["findings"][0]["finding"], found["findings"][0]["answer"])
+    assert {"instance_stored", "study_analysed", "objects_built"} <= {row["what"] for row in found["audit"]}
+    assert "Pneumonia" in cxrd("studies", "show", key, "--config", config).stdout
+
+
+def test_a_study_that_is_not_there_is_exit_code_one(config: str) -> None:
+    """With what to do next."""
+    done = cxrd("studies", "show", "9.9.9", "--config", config)
+    assert 1 == done.returncode
+    assert "cxrd studies ls" in done.stderr
+
+
+def test_requeue_makes_a_study_ready_again(config: str) -> None:
+    """And says how many jobs."""
+    assert "ready again" in cxrd("studies", "requeue", STUDY, "--config", config).stdout
+
+
+def test_check_finds_what_is_missing(config: str, tmp_path: Path) -> None:
+    """Red lines, what to do, exit code 1; JSON for monitors."""
+    graph = tmp_path / "models" / "tiny" / "1.0.0" / "model.onnx"
+    graph.write_bytes(graph.read_bytes() + b"x")
+    done = cxrd("check", "--json", "--config", config)
+    red = {row["name"]: row["todo"] for row in map(json.loads, done.stdout.splitlines()) if not row["ok"]}
+    assert 1 == done.returncode
+    assert {"model tiny 1.0.0", "destinations"} == set(red)
+    assert all(red.values())
+
+
+def test_packages_are_listed_and_verified(config: str, tmp_path: Path) -> None:
+    """What would be loaded, and whether one is intact."""
+    assert "tiny" in cxrd("models", "ls", "--config", config).stdout
+    package = tmp_path / "models" / "tiny" / "1.0.0"
+    assert "runs on" in cxrd("models", "verify", str(package)).stdout
+    (package / "model.onnx").write_bytes(b"")
+    assert 1 == cxrd("models", "verify", str(package)).returncode
+
+
+def test_an_unknown_role_is_named(config: str) -> None:
+    """Before anything starts."""
+    done = cxrd("serve", "--roles", "listen,dance", "--config", config)
+    assert (2, True) == (done.returncode, "dance" in done.stderr)
+
+
+def test_a_bad_destination_is_named() -> None:
+    """The form is shown."""
+    done = cxrd("send", __file__, "--to", "nowhere")
+    assert (2, True) == (done.returncode, "AETITLE@HOST:PORT" in done.stderr)
+
+
+def test_training_without_pytorch_says_what_to_install() -> None:
+    """The daemon's installation has none; with it, the trainer answers."""
+    done = cxrd("train", "--help")
+    if find_spec("torch") is None:
+        assert (2, True) == (done.returncode, "cxrd[train]" in done.stderr)
+    else:
+        assert 0 == done.returncode

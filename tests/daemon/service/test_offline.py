@@ -1,0 +1,78 @@
+"""``cxrd analyse``: files in, one line each out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import dcmread
+
+from cxrd.demo.samples import samples
+from support.packages import make_package
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films of every kind, and a tiny model."""
+    folder = tmp_path_factory.mktemp("films")
+    make_package(folder / "models")
+    (folder / "cxrd.toml").write_text(f'[models]\ndir = "{folder}/models"\n')
+    (folder / "in").mkdir()
+    for name, data in samples("x", rows=256).items():
+        (folder / "in" / f"{name}.dcm").write_bytes(data)
+    grey = np.tile(np.linspace(0, 255, 300).astype(np.uint8), (300, 1))
+    Image.fromarray(grey).save(folder / "in" / "grey.png")
+    X
+    (folder / "in" / "notes.txt").write_text("no film")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lines(place: Path) -> dict[str, dict[str, Any]]:
+    """What ``cxrd analyse`` prints, by file name."""
+    words = ("analyse", str(place / "in"), "--out", str(place / "out"), "--config", str(place / "cxrd.toml"))
+    done = subprocess.run([sys.executable, "-m", "cxrd", *words], capture_output=True, text=True, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return {Path(line["file"]).name: line for line in found}
+
+
+def test_every_file_has_one_line(lines: dict[str, dict[str, Any]], place: Path) -> None:
+    """Nothing is left out, and nothing else is on standard output."""
+    assert {path.name for path in (place / "in").iterdir()} == set(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("lateral.dcm", "lateral"), ("photo.jpg", "colour"), ("notes.txt", "unreadable")]
+)
+def test_what_is_not_analysed_says_why(lines: dict[str, dict[str, Any]], name: str, reason: str) -> None:
+    """With its reason, and without probabilities."""
+    assert (False, reason, {}) == (lines[name]["admitted"], lines[name]["reason"], lines[name]["models"])
+
+
+@pytest.mark.parametrize("name", ["normal.dcm", "inverse.dcm", "large_heart.dcm", "grey.png"])
+def test_what_is_analysed_has_probabilities_and_objects(lines: dict[str, dict[str, Any]], name: str) -> None:
+    """A DICOM film or a picture, the same line and the same objects."""
+    line = lines[name]
+    assert line["admitted"]
+    assert all(0 <= p <= 1 for p in line["models"]["tiny"].values())
+    assert ["SR", "OT"] == sorted((dcmread(path).Modality for path in line["outputs"]), reverse=True)
+
+
+def test_a_stored_inverse_is_judged_like_the_film_it_is(lines: dict[str, dict[str, Any]], place: Path) -> None:
+    """The tiny model answers brightness: an inverted reading would be far off."""
+    probabilities = [lines[f"{name}.dcm"]["models"]["tiny"]["Cardiomegaly"] for name in ("normal", "inverse")]
+    assert probabilities[0] == pytest.approx(probabilities[1], abs=0.1)
+
+
+def test_a_configuration_fault_is_exit_code_two(place: Path) -> None:
+    """With a sentence on standard error and nothing on standard output."""
+    command = [sys.executable, "-m", "cxrd", "check", "--config", str(place / "nowhere.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "does not exist" in done.stderr

@@ -1,0 +1,82 @@
+"""What monitors and people see over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from cxrd.settings import ROLES, Settings, Storage
+from cxrd.store import jobs
+from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
+from cxrd.watch import metrics as m
+from cxrd.web.server import application
+from support.rows import STUDY, arrive, reported
+
+
+@pytest.fixture
+def client(database: Database, payload: PayloadStore) -> TestClient:
+    """A client of a node that has received one study and built its objects."""
+    arrive(database)
+    reported(database)
+    return TestClient(application(Settings(storage=Storage(min_free_mb=0)), database, payload))
+
+
+def beat(database: Database, *roles: str) -> None:
+    """Make roles known."""
+    with database.write() as connection:
+        for role in roles:
+            jobs.register_worker(connection, database.now(connection), f"{role}@test", role=role, version="0")
+
+
+def test_the_process_is_alive(client: TestClient) -> None:
+    """Liveness asks nothing of the store."""
+    assert (200, "ok\n") == (client.get("/healthz").status_code, client.get("/healthz").text)
+
+
+def test_ready_when_every_role_beats(client: TestClient, database: Database) -> None:
+    """And not before; the answer names who is missing and what to do."""
+    beat(database, *ROLES[:-1])
+    early = client.get("/readyz")
+    assert 503 == early.status_code
+    assert "RED role web: never seen" in early.text
+    beat(database, ROLES[-1])
+    assert 200 == client.get("/readyz").status_code
+    assert client.get("/api/v1/health").json()["ready"]
+
+
+def test_metrics_carry_what_the_store_knows(client: TestClient) -> None:
+    """Every metric that is read from the store has a sample."""
+    text = client.get("/metrics").text
+    assert 'cxrd_studies{state="reported"} 1.0' in text
+    assert 'cxrd_queue_jobs{kind="deliver",state="ready"} 1.0' in text
+    for metric in m.TABLE:
+        if metric.kind is m.Kind.QUERY:
+            assert f"\n{metric.name}" in text, metric.name
+
+
+def test_no_metric_names_a_patient(database: Database, client: TestClient) -> None:
+    """Neither as a label nor as a value."""
+    arrive(database, 2, study_uid="1.9", patient_id="SECRET-4711", accession="SECRET-A")
+    assert "SECRET" not in client.get("/metrics").text
+
+
+def test_the_page_lists_the_newest_studies(client: TestClient) -> None:
+    """Readable without a network."""
+    page = client.get("/").text
+    assert STUDY in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_store_that_is_away_is_said(tmp_path: Path, payload: PayloadStore) -> None:
+    """The page answers 503 with the reason; liveness and disk stay."""
+    broken = TestClient(
+        application(Settings(), Database(f"sqlite:///{tmp_path}/empty.db"), payload), raise_server_exceptions=False
+    )
+    assert 503 == broken.get("/").status_code
+    assert 503 == broken.get("/readyz").status_code
+    assert "cxrd db upgrade" in broken.get("/readyz").text
+    assert 200 == broken.get("/healthz").status_code
+    assert 200 == broken.get("/metrics").status_code
