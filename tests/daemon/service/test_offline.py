@@ -28,7 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "in" / f"{name}.dcm").write_bytes(data)
     grey = np.tile(np.linspace(0, 255, 300).astype(np.uint8), (300, 1))
     Image.fromarray(grey).save(folder / "in" / "grey.png")
-    X
+    colour = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    Image.fromarray(colour).save(folder / "in" / "photo.jpg")
     (folder / "in" / "notes.txt").write_text("no film")
     return folder
 
