@@ -21,6 +21,7 @@ from cxrd_models.errors import RecipeError, WeightsError
 from cxrd_models.evaluate.baseline import frozen_baseline, pooled_features
 from cxrd_models.evaluate.calibration import calibrate
 from cxrd_models.recipe import Recipe
+from cxrd_models.train.allocator import keep_freed_memory
 from cxrd_models.train.checkpoint import load_backbone
 from cxrd_models.train.loop import BEST, LAST, Films, Job, fit, load_best, predict
 from cxrd_models.train.watch import Watch
@@ -56,6 +57,7 @@ def train(recipe: Recipe, start: Start, watch: Watch) -> None:
     CxrdError
         See `cxrd_models.errors`; every one names what to do next.
     """
+    keep_freed_memory()
     manifest = read_manifest(start.data, task_of(recipe.task))
     model = new_model(recipe, manifest)
     record = _record(recipe, start, manifest, model)
