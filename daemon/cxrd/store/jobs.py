@@ -129,6 +129,7 @@ def finish(connection: Connection, now: float, held: Claim) -> None:
         state=case((moved, JobState.READY.value), else_=JobState.DONE.value),
         lease_until=None,
         finished_at=now,
+        attempts=case((moved, 0), else_=_job.attempts),  # those belong to the revision that is done
         crashes=0,
         err="",
     )

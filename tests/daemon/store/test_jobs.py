@@ -76,7 +76,7 @@ def test_a_late_image_opens_the_job_again_when_it_is_finished(database: Database
     assert [("done",)] == rows(database, "SELECT state FROM job")
 
 
-@pytest.mark.parametrize("state", ["done", "dead"])
+@pytest.mark.parametrize("state", ["ready", "done", "dead"])
 def test_a_new_image_revives_a_job_that_had_ended(database: Database, state: str) -> None:
     """With a clean slate: attempts and crashes belong to the old revision."""
     arrive(database, 1)
@@ -84,6 +84,16 @@ def test_a_new_image_revives_a_job_that_had_ended(database: Database, state: str
         connection.execute(text("UPDATE job SET state=:s, attempts=4, crashes=2"), {"s": state})
     arrive(database, 2)
     assert [("ready", 0, 0)] == rows(database, "SELECT state, attempts, crashes FROM job")
+
+
+def test_a_reopened_job_counts_its_attempts_anew(database: Database) -> None:
+    """The revision that came while somebody worked starts where every other revision starts."""
+    arrive(database, 1)
+    (held,) = claim(database)
+    arrive(database, 2)
+    finish(database, held)
+    (again,) = claim(database)
+    assert (1, 1, 2) == (held.attempts, again.attempts, again.rev)
 
 
 def test_a_zombie_writes_nothing(database: Database) -> None:
@@ -107,6 +117,48 @@ def test_a_reaped_lease_is_dead_even_before_it_is_claimed_again(database: Databa
     reap(database, after=5)
     with pytest.raises(jobs.Fenced):
         finish(database, zombie)
+
+
+@pytest.mark.parametrize("word", ["retry", "release", "bury"])
+def test_a_zombie_gives_nothing_back(database: Database, word: str) -> None:
+    """Whatever it says of a job that another worker holds, it is not heard."""
+    arrive(database, 1)
+    (zombie,) = claim(database)
+    reap(database, dead=["w1"])
+    claim(database, owner="w2")
+    with pytest.raises(jobs.Fenced), database.write() as connection:
+        now = database.now(connection)
+        match word:
+            case "retry":
+                jobs.retry(connection, now, zombie, delay_s=1, error="zombie")
+            case "release":
+                jobs.release(connection, now, zombie)
+            case "bury":
+                jobs.bury(connection, now, zombie, error="zombie")
+    assert [("leased", "w2", "")] == rows(database, "SELECT state, owner, err FROM job")
+    assert [("received",)] == rows(database, "SELECT state FROM study")
+
+
+def test_clean_jobs_leave_a_suspect_behind(database: Database) -> None:
+    """An urgent clean study is first in line; the suspect behind it does not come along."""
+    arrive(database, 1, study_uid="1.2.1")
+    (suspect,) = claim(database)
+    reap(database, dead=["w1"])
+    arrive(database, 2, study_uid="1.2.2")
+    arrive(database, 3, study_uid="1.2.3", stat=True)
+    batches = [[c.study_uid for c in claim(database, owner=f"w{n}")] for n in (2, 3)]
+    assert [["1.2.3", "1.2.2"], [suspect.study_uid]] == batches
+
+
+def test_a_dead_worker_is_forgotten_and_its_reaping_told(database: Database) -> None:
+    """Its row goes, and the trail names whose lease it was."""
+    arrive(database, 1)
+    with database.write() as connection:
+        jobs.register_worker(connection, database.now(connection), "w1", role="infer", version="0")
+    claim(database)
+    reap(database, dead=["w1"])
+    assert [] == rows(database, "SELECT id FROM worker")
+    assert [(STUDY,)] == rows(database, "SELECT subject FROM audit WHERE what = 'job_reaped'")
 
 
 def test_suspects_are_claimed_alone(database: Database) -> None:
@@ -152,6 +204,8 @@ def test_retry_waits_and_bury_ends(database: Database) -> None:
         jobs.retry(connection, database.now(connection), one, delay_s=100, error="later")
         jobs.bury(connection, database.now(connection), two, error="never")
     assert [("ready", "later"), ("dead", "never")] == rows(database, "SELECT state, err FROM job ORDER BY id")
+    assert [("received", ""), ("failed", "never")] == rows(database, "SELECT state, reason FROM study ORDER BY uid")
+    assert [(two.study_uid,)] == rows(database, "SELECT subject FROM audit WHERE what = 'job_dead'")
     assert [] == claim(database)
 
 
@@ -183,6 +237,26 @@ def test_a_study_without_dead_jobs_is_analysed_anew_on_request(database: Databas
     with database.write() as connection:
         assert 1 == jobs.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
     assert [("ready", 2)] == rows(database, "SELECT state, rev FROM job")
+
+
+def test_a_study_at_work_or_unknown_is_not_requeued(database: Database) -> None:
+    """Nothing is taken from a worker's hands, and nothing is told that did not happen."""
+    arrive(database, 1)
+    claim(database)
+    with database.write() as connection:
+        now = database.now(connection)
+        found = [jobs.requeue(connection, now, study_uid=uid, actor="operator") for uid in (STUDY, "1.9")]
+    assert [0, 0] == found
+    assert [("leased",)] == rows(database, "SELECT state FROM job")
+    assert [] == rows(database, "SELECT what FROM audit WHERE what = 'job_requeued'")
+
+
+def test_a_newer_versions_job_is_left_alone(database: Database) -> None:
+    """While a node is upgraded, an old worker does not read what it cannot know."""
+    arrive(database, 1)
+    with database.write() as connection:
+        connection.execute(text("UPDATE job SET payload_v = payload_v + 1"))
+    assert [] == claim(database)
 
 
 def test_a_new_supervisor_voids_every_lease(database: Database) -> None:
