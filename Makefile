@@ -54,7 +54,7 @@ storm: test-setup  ## kill -9 storms over every role, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest tests/flow/test_storm.py --storm-seconds $(SECONDS_OF_STORM) -s
 
 bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
-	$(BIN)/python -m bench
+	PYTHONPATH=tests $(BIN)/python -m bench
 
 clean:
 	rm -rf .venv var dist build

@@ -31,6 +31,48 @@ def test_the_same_answer_is_recorded_once(database: Database) -> None:
     assert [("analysed",)] == rows(database, "SELECT state FROM study")
 
 
+def test_an_answer_that_is_known_brings_back_the_state_it_had_reached(database: Database) -> None:
+    """A requeue without any change ends where the study was, not before it."""
+    arrive(database)
+    made = reported(database)
+    for expected in ("reported", "delivered"):
+        arrive(database, 2 if expected == "reported" else 3)
+        with database.write() as connection:
+            assert results.record_inference(connection, database.now(connection), analysis()) is None
+        assert [(expected,)] == rows(database, "SELECT state FROM study")
+        store_all(database, made, "pacs")
+
+
+def test_the_newest_analysis_decides_how_far_a_study_is(database: Database) -> None:
+    """An older report that arrives late does not make the study delivered."""
+    arrive(database)
+    older, newer = reported(database, "a"), reported(database, "b")
+    assert [False, True] == [store_all(database, made, "pacs") for made in (older, newer)]
+
+
+def test_an_analysis_without_objects_is_not_delivered(database: Database) -> None:
+    """Nothing waits at a destination, because nothing was built yet."""
+    arrive(database)
+    with database.write() as connection:
+        now = database.now(connection)
+        record(connection, now)
+        assert not results.settle(connection, now, STUDY)
+    assert [("analysed",)] == rows(database, "SELECT state FROM study")
+
+
+def test_a_taken_object_is_sent_no_more(database: Database) -> None:
+    """The failure before it is forgotten, the status stays."""
+    arrive(database)
+    made = reported(database)
+    with database.write() as connection:
+        now = database.now(connection)
+        results.mark_failed(connection, now, f"9.{made}.0", "pacs", 0xA700, "no room")
+        results.mark_stored(connection, now, f"9.{made}.0", "pacs", 0xB000)
+        assert [f"9.{made}.1"] == [row.sop_uid for row in results.undelivered(connection, made, "pacs")]
+    stored = rows(database, "SELECT status_code, error FROM delivery WHERE stored_at IS NOT NULL")
+    assert [(0xB000, "")] == stored
+
+
 def test_an_analysis_comes_back_as_it_went_in(database: Database) -> None:
     """The row is the only copy that build reads."""
     arrive(database)
