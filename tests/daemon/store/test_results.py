@@ -35,8 +35,8 @@ def test_an_answer_that_is_known_brings_back_the_state_it_had_reached(database: 
     """A requeue without any change ends where the study was, not before it."""
     arrive(database)
     made = reported(database)
-    for expected in ("reported", "delivered"):
-        arrive(database, 2 if expected == "reported" else 3)
+    for number, expected in ((2, "reported"), (3, "delivered")):
+        arrive(database, number)
         with database.write() as connection:
             assert results.record_inference(connection, database.now(connection), analysis()) is None
         assert [(expected,)] == rows(database, "SELECT state FROM study")
