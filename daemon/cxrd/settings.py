@@ -267,30 +267,42 @@ class Work(Section):
 
 
 class Audit(Section):
-    """The audit trail."""
-
-    actor: str = "cxrd"
-
-
-class Retention(Section):
-    """How long finished work is kept.
+    """The audit trail.
 
     Attributes
     ----------
-    payload_days, jobs_days : float
-        0 keeps for ever.
+    seal_s : float
+        Seconds between two seals: younger rows are not chained yet.
     """
 
-    payload_days: float = Field(0, ge=0)
-    jobs_days: float = Field(0, ge=0)
+    seal_s: float = Field(5.0, gt=0)
+
+
+class Retention(Section):
+    """What is removed: temporary files that a dead writer left. Films, results and rows are kept for ever.
+
+    Attributes
+    ----------
+    sweep_s : float
+        Seconds between two sweeps.
+    """
+
+    sweep_s: float = Field(3600.0, gt=0)
 
 
 class Schedule(Section):
-    """Chores of the ``tick`` role, seconds between two runs."""
+    """Chores of the ``tick`` role, seconds between two runs.
+
+    Attributes
+    ----------
+    reap_s : float
+        Look for leases whose workers are gone.
+    echo_s : float
+        Ask each destination for a C-ECHO.
+    """
 
     reap_s: float = Field(5.0, gt=0)
     echo_s: float = Field(30.0, gt=0)
-    retention_s: float = Field(3600.0, gt=0)
 
 
 class Settings(BaseSettings):

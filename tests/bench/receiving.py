@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -101,12 +103,32 @@ def fresh(films: Sequence[Path]) -> None:
         dataset.save_as(path)
 
 
+def disk_rate(folder: Path, films: Sequence[Path], writers: int) -> float:
+    """Films a second that the disk itself takes: the same bytes, written and synced by so many threads."""
+    data = [path.read_bytes() for path in films]
+    folder.mkdir()
+
+    def durable(number: int) -> None:
+        with (folder / str(number)).open("wb") as file:
+            file.write(data[number])
+            file.flush()
+            os.fsync(file.fileno())
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(durable, range(len(data))))
+    rate = len(data) / (time.perf_counter() - started)
+    shutil.rmtree(folder)
+    return rate
+
+
 def measure(folder: Path, films: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """Films a second of each server, and cxrd's ratio to the others."""
     there = {name: make for name, make in SERVERS.items() if name == "cxrd" or shutil.which(name)}
     for associations in (1, 4):
-        rates: dict[str, list[float]] = {name: [] for name in there}
+        rates: dict[str, list[float]] = {name: [] for name in (*there, "the disk, synced")}
         for _ in range(ROUNDS):
+            rates["the disk, synced"].append(disk_rate(folder / uuid4().hex, films, associations))
             for name, make in there.items():
                 place = folder / uuid4().hex
                 place.mkdir()
@@ -117,7 +139,7 @@ def measure(folder: Path, films: Sequence[Path]) -> Iterator[tuple[str, str]]:
                 shutil.rmtree(place, ignore_errors=True)
         for name, found in rates.items():
             yield f"C-STORE of 10 MB, {associations} association(s), {name}", f"{median(found):.1f} films/s"
-        for name in there:
+        for name in rates:
             if name != "cxrd":
                 ratio = median(a / b for a, b in zip(rates["cxrd"], rates[name], strict=True))
                 yield f"cxrd / {name}, {associations} association(s)", f"{ratio:.2f}"

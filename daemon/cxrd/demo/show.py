@@ -213,7 +213,7 @@ def _findings(console: Console, config: Path, sent: Sequence[Path]) -> None:
             analysis = views.analysis(connection, row.uid)
             delivered = "SR and SC" if row.state == "delivered" else ""
             if analysis is None:
-                table.add_row(names.get(row.uid, row.uid), row.state, "", row.reason, "", "")
+                table.add_row(names.get(row.uid, row.uid), row.state, "", row.reason.split(":")[0], "", "")
             for answer in (a for film in (analysis.films if analysis else ()) for a in film.answers):
                 ranked = sorted(answer.findings, key=lambda x: -x.probability)
                 present = ", ".join(f"{x.class_id} {x.probability:.2f}" for x in ranked if x.answer is Answer.PRESENT)

@@ -16,8 +16,7 @@ def run(parts: Parts) -> None:
     Upkeep(
         parts.database,
         parts.payload,
-        settings.schedule,
-        max_crashes=settings.work.max_crashes,
+        settings,
         echoes={d.name: partial(sender.echo, d, settings.dicom.ae_title) for d in settings.destinations},
         metrics=parts.metrics,
     ).run(parts.stop)

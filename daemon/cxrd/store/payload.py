@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
@@ -52,20 +53,21 @@ class PayloadStore:
         """
         digest = sha256(data).hexdigest()
         target = self.path(digest)
-        if target.exists():
-            return digest
         temporary = self._incoming / uuid4().hex
         try:
-            made = _make_folders(target.parent, self.root)
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(target)
-            for folder in (target.parent, *made):
+            if not _holds(target, data):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(target)
+            # also for bytes that are here already: whoever wrote them may have died, or failed, before this
+            for folder in (target.parent, target.parent.parent, self.root):
                 _sync_folder(folder)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that turned read-only; sweep comes round
+                temporary.unlink(missing_ok=True)
             raise StoreError(
                 f"payload cannot be written: {error.strerror}", hint="free or repair the payload disk"
             ) from error
@@ -106,11 +108,12 @@ class PayloadStore:
         return len(stale)
 
 
-def _make_folders(folder: Path, root: Path) -> list[Path]:
-    """Make the fan-out folders; the parents whose new entries must be synced."""
-    missing = [p for p in (folder, *folder.parents) if p.is_relative_to(root) and not p.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return [path.parent for path in missing]
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file has exactly these bytes; one that was altered or cannot be read has not."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from cxrd.settings import Schedule
+from cxrd.settings import Settings
 from cxrd.store import audit, jobs
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
@@ -29,10 +29,8 @@ class Upkeep:
     ----------
     database, payload
         What is kept sound.
-    schedule : Schedule
-        Seconds between two runs of each chore.
-    max_crashes : int
-        Crashes after which a job is dead.
+    settings : Settings
+        Intervals, and the crashes after which a job is dead.
     echoes : Mapping from destination name to callable
         Asks one destination for a C-ECHO.
     metrics : Metrics
@@ -43,16 +41,14 @@ class Upkeep:
         self,
         database: Database,
         payload: PayloadStore,
-        schedule: Schedule,
+        settings: Settings,
         *,
-        max_crashes: int,
         echoes: Mapping[str, Echo],
         metrics: m.Metrics,
     ) -> None:
         self._database = database
         self._payload = payload
-        self._schedule = schedule
-        self._max_crashes = max_crashes
+        self._settings = settings
         self._echoes = echoes
         self._metrics = metrics
         self._log: Any = logger()
@@ -61,10 +57,10 @@ class Upkeep:
         """Run every chore on its interval until told to stop."""
         scheduler = BackgroundScheduler(timezone="UTC")
         for chore, seconds in (
-            (self.reap, self._schedule.reap_s),
-            (self.seal, self._schedule.reap_s),
-            (self.ask_destinations, self._schedule.echo_s),
-            (self.sweep, self._schedule.retention_s),
+            (self.reap, self._settings.schedule.reap_s),
+            (self.seal, self._settings.audit.seal_s),
+            (self.ask_destinations, self._settings.schedule.echo_s),
+            (self.sweep, self._settings.retention.sweep_s),
         ):
             self._guarded(chore)()
             scheduler.add_job(self._guarded(chore), "interval", seconds=seconds, max_instances=1, coalesce=True)
@@ -75,7 +71,7 @@ class Upkeep:
     def reap(self) -> None:
         """Give the work of dead workers to others."""
         with self._database.write() as connection:
-            reaped = jobs.reap(connection, self._database.now(connection), max_crashes=self._max_crashes)
+            reaped = jobs.reap(connection, self._database.now(connection), max_crashes=self._settings.work.max_crashes)
         if reaped:
             self._log.warning("leases ended without a result", jobs=reaped)
 

@@ -58,7 +58,49 @@ def test_a_failing_disk_leaves_nothing_behind(
     with pytest.raises(StoreError, match=os.strerror(fault)):
         payload.put(b"film")
     monkeypatch.undo()
-    assert [] == [path for path in files(payload.root) if path.parent.name == "incoming"]
+    assert [] == files(payload.root)
+
+
+def test_a_disk_that_turned_read_only_is_a_store_error(payload: PayloadStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even the cleaning up fails then, and the sender must still be told to keep its object."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(Path, "unlink", fail)
+    with pytest.raises(StoreError, match=os.strerror(errno.EROFS)):
+        payload.put(b"film")
+
+
+def test_a_name_that_was_never_synced_is_synced_by_the_next_put(
+    payload: PayloadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was renamed, then its folder failed: the same bytes again are not taken on trust."""
+    synced: list[Path] = []
+    fsync, broken = os.fsync, True
+
+    def note(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if broken and path.is_dir():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        synced.append(path)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with pytest.raises(StoreError):
+        payload.put(b"film")
+    broken = False
+    target = payload.path(payload.put(b"film"))
+    assert {target.parent, target.parent.parent, payload.root} <= set(synced)
+
+
+def test_altered_bytes_are_replaced_when_they_are_sent_again(payload: PayloadStore) -> None:
+    """As the message about them says."""
+    digest = payload.put(b"film")
+    payload.path(digest).write_bytes(b"fi")
+    payload.put(b"film")
+    assert b"film" == payload.get(digest)
 
 
 def test_bytes_are_synced_before_they_have_a_name(payload: PayloadStore, monkeypatch: pytest.MonkeyPatch) -> None:
