@@ -81,7 +81,7 @@ def test_a_name_that_was_never_synced_is_synced_by_the_next_put(
     fsync, broken = os.fsync, True
 
     def note(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if broken and path.is_dir():
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         synced.append(path)
