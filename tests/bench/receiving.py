@@ -16,6 +16,7 @@ from statistics import median
 from uuid import uuid4
 
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from support.node import free_port, until
 
@@ -99,7 +100,8 @@ def fresh(films: Sequence[Path]) -> None:
     """Give every film a new SOP Instance UID, so that no round is a resend."""
     for path in films:
         dataset = dcmread(path)
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.{uuid4().int}"
+        uid = UID(f"2.25.{uuid4().int}")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
         dataset.save_as(path)
 
 
@@ -139,7 +141,7 @@ def measure(folder: Path, films: Sequence[Path]) -> Iterator[tuple[str, str]]:
                 shutil.rmtree(place, ignore_errors=True)
         for name, found in rates.items():
             yield f"C-STORE of 10 MB, {associations} association(s), {name}", f"{median(found):.1f} films/s"
-        for name in rates:
+        for name, found in rates.items():
             if name != "cxrd":
-                ratio = median(a / b for a, b in zip(rates["cxrd"], rates[name], strict=True))
+                ratio = median(a / b for a, b in zip(rates["cxrd"], found, strict=True))
                 yield f"cxrd / {name}, {associations} association(s)", f"{ratio:.2f}"

@@ -177,6 +177,7 @@ def refuse_network_filesystem(folder: Path, mounts: Path) -> None:
     """
     if not mounts.exists():
         return
+    folder = folder.resolve()  # a link leads to where the locks are taken
     found = ("", "")
     for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
         _, point, kind, *_ = line.split(" ")
