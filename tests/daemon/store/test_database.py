@@ -13,6 +13,7 @@ from sqlalchemy import text
 from cxrd.errors import ConfigError, StoreError
 from cxrd.store import schema
 from cxrd.store.database import Database, refuse_network_filesystem
+from support.database import database_url
 from support.rows import arrive, rows
 from support.writers import die_inside, increment
 
@@ -31,10 +32,22 @@ def test_the_migrations_make_what_the_code_expects(database: Database) -> None:
     database.check_schema()
 
 
-def test_an_empty_database_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_an_empty_database_is_named(kind: str, tmp_path: Path) -> None:
     """And the message says how to make it one."""
-    with pytest.raises(StoreError, match="cxrd db upgrade"):
-        Database(f"sqlite:///{tmp_path}/empty.db").check_schema()
+    with database_url(kind, tmp_path) as url:
+        empty = Database(url)
+        with pytest.raises(StoreError, match="cxrd db upgrade"):
+            empty.check_schema()
+        empty.dispose()
+
+
+def test_a_newer_schema_is_named(database: Database) -> None:
+    """A version that went back does not write into what it cannot know."""
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'newer'"))
+    with pytest.raises(StoreError, match="newer"):
+        database.check_schema()
 
 
 def test_an_upgrade_twice_is_no_upgrade(database: Database) -> None:
@@ -55,13 +68,13 @@ def test_an_error_inside_rolls_everything_back(database: Database) -> None:
 def test_writers_in_several_processes_lose_nothing(database: Database) -> None:
     """Four at once, each reading before it writes."""
     arrive(database)
-    children = [SPAWN.Process(target=increment, args=(url_of(database), 25)) for _ in range(4)]
+    children = [SPAWN.Process(target=increment, args=(url_of(database), 50)) for _ in range(4)]
     for child in children:
         child.start()
     for child in children:
         child.join(timeout=60)
     assert [0] * 4 == [child.exitcode for child in children]
-    assert [(101,)] == rows(database, "SELECT rev FROM job")
+    assert [(201,)] == rows(database, "SELECT rev FROM job")
 
 
 def test_a_process_that_dies_inside_a_transaction_leaves_nothing(database: Database) -> None:
@@ -101,3 +114,13 @@ def test_sqlite_stays_off_network_filesystems(tmp_path: Path, mounts: str, refus
             refuse_network_filesystem(Path("/srv/db"), table)
     else:
         refuse_network_filesystem(Path("/srv/db"), table)
+
+
+def test_a_link_to_a_network_filesystem_is_followed(tmp_path: Path) -> None:
+    """What counts is where the file lies, not what the path to it is called."""
+    share, link, table = tmp_path / "share", tmp_path / "link", tmp_path / "mounts"
+    share.mkdir()
+    link.symlink_to(share)
+    table.write_text(f"/dev/sda1 / ext4 rw 0 0\nnas:/x {share} nfs4 rw 0 0\n")
+    with pytest.raises(ConfigError, match="network filesystem"):
+        refuse_network_filesystem(link, table)
