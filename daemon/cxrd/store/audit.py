@@ -12,7 +12,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from cxrd.store import schema
 
@@ -58,6 +58,8 @@ def record(
 
 def seal(connection: Connection, now: float) -> int:
     """Chain the rows without a seal to the last seal; how many."""
+    if connection.dialect.name == "postgresql":  # two sealers would fork the chain; SQLite has one writer anyway
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('cxrd audit seal'))"))
     a, s = schema.audit.c, schema.seal.c
     rows = connection.execute(select(schema.audit).where(a.seal_id.is_(None)).order_by(a.id).limit(SEAL_ROWS)).all()
     if not rows:
@@ -80,6 +82,9 @@ def verify(connection: Connection) -> list[str]:
         if sealed.root_hash != _root(sealed.prev_hash, rows):
             faults.append(f"rows under seal {sealed.id} were changed, added or removed")
         previous = sealed.root_hash
+    orphans = select(func.count()).where(a.seal_id.is_not(None), a.seal_id.not_in(select(s.id)))
+    if loose := connection.execute(orphans).scalar_one():
+        faults.append(f"{loose} rows were sealed, and their seal is gone")
     return faults
 
 
