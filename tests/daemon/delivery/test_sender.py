@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from cxrd.delivery.sender import Outcome, Outgoing, classify, echo, send
 from cxrd.demo.pacs import StandInPacs
 from cxrd.errors import Refused
+from cxrd.intake.contexts import accepted
 from cxrd.settings import Destination
 from support.datasets import encoded, film
 from support.node import free_port
@@ -119,6 +120,64 @@ def test_a_rejected_association_says_who_should_act(tmp_path: Path) -> None:
         (result,) = send(target(server.socket.getsockname()[1]), "CXRD", [outgoing(tmp_path)])
         assert Outcome.RETRY == result.outcome
         assert "is our AE title known there?" in result.message
+    finally:
+        server.shutdown()
+
+
+def test_a_called_title_that_is_not_the_peers_is_waited_for(tmp_path: Path) -> None:
+    """Our configuration names the PACS wrongly: nothing is lost until a person has corrected it."""
+    entity = AE("PACS")
+    entity.add_supported_context(Verification)
+    entity.require_called_aet = True
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    assert server is not None
+    assert server.socket is not None
+    try:
+        (result,) = send(target(server.socket.getsockname()[1], "OTHER"), "CXRD", [outgoing(tmp_path)])
+        assert (Outcome.RETRY, None) == (result.outcome, result.status)
+        assert "Called AE title not recognised" in result.message
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", [0xB000, 0xB006, 0xB007])
+def test_a_warning_is_kept_with_the_object_it_came_for(tmp_path: Path, status: int) -> None:
+    """The object is there; that the PACS coerced or dropped something can be read afterwards."""
+    (tmp_path / "pacs").mkdir()
+    peer = StandInPacs(tmp_path / "pacs", "PACS", behave=lambda _uid, _receipt: status)
+    peer.start()
+    try:
+        (result,) = send(target(peer.port), "CXRD", [outgoing(tmp_path)])
+        assert (Outcome.STORED, status) == (result.outcome, result.status)
+        assert f"0x{status:04X}" in result.message
+    finally:
+        peer.stop()
+
+
+def test_a_file_that_is_gone_holds_up_no_other(pacs: StandInPacs, tmp_path: Path) -> None:
+    """It is named and comes later; the object behind it is sent."""
+    items = [outgoing(tmp_path, n) for n in range(2)]
+    items[0].path.unlink()
+    results = list(send(target(pacs.port), "CXRD", items))
+    assert [Outcome.RETRY, Outcome.STORED] == [r.outcome for r in results]
+
+
+def test_a_peer_that_hangs_up_leaves_the_rest_for_later(tmp_path: Path) -> None:
+    """It aborts in the middle of the first of two objects."""
+    entity = AE("PACS")
+    entity.supported_contexts = accepted()
+
+    def hang_up(event: evt.Event) -> int:
+        event.assoc.abort()
+        return 0
+
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, hang_up)])
+    assert server is not None
+    assert server.socket is not None
+    try:
+        items = [outgoing(tmp_path, n) for n in range(2)]
+        results = list(send(target(server.socket.getsockname()[1]), "CXRD", items))
+        assert [(Outcome.RETRY, None)] * 2 == [(r.outcome, r.status) for r in results]
     finally:
         server.shutdown()
 
