@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import Connection
 
 from cxrd.delivery.sender import Outcome, Outgoing, SendResult, send
+from cxrd.errors import StoreError
 from cxrd.findings import ArtefactKind
 from cxrd.settings import Settings
 from cxrd.store import jobs, results
@@ -66,8 +67,14 @@ class Courier:
             error = f"destination {claim.lane} is not configured any more; configure it and requeue the study"
             return Step(claim, lambda connection, now: jobs.bury(connection, now, claim, error=error))
         inference_id = int(claim.payload["inference_id"])
-        with self._database.write() as connection:  # before the first byte: from now on it may have arrived
+        with self._database.read() as connection:
             waiting = results.undelivered(connection, inference_id, destination.name)
+        try:
+            for row in waiting:
+                self._payload.get(row.sha256)  # bytes that changed on disk are not sent
+        except StoreError as error:
+            return self._later(claim, str(error))
+        with self._database.write() as connection:  # before the first byte: from now on it may have arrived
             for row in waiting:
                 results.mark_attempt(connection, self._database.now(connection), row.sop_uid, destination.name)
         outgoing = [
@@ -87,12 +94,20 @@ class Courier:
             self._metrics.count(m.DELIVERIES, destination=destination.name, outcome=str(answer.outcome))
         return self._close(claim, answers, {row.sop_uid: row.kind for row in waiting})
 
+    def _wait(self, claim: jobs.Claim) -> float:
+        delivery = self._settings.delivery
+        return backoff(claim.attempts, base_s=delivery.backoff_base_s, cap_s=delivery.backoff_cap_s, jitter=random())  # noqa: S311 - jitter
+
+    def _later(self, claim: jobs.Claim, error: str) -> Step:
+        self._log.warning("object cannot be read", study=claim.study_uid, destination=claim.lane, error=error)
+        wait = self._wait(claim)
+        return Step(claim, lambda connection, now: jobs.retry(connection, now, claim, delay_s=wait, error=error))
+
     def _close(self, claim: jobs.Claim, answers: Sequence[SendResult], kinds: dict[str, str]) -> Step:
         rejected = [a for a in answers if a.outcome is Outcome.REJECTED]
         again = [a for a in answers if a.outcome is Outcome.RETRY]
         report_stored = any(a.outcome is Outcome.STORED and kinds[a.sop_uid] == ArtefactKind.SR for a in answers)
-        delivery = self._settings.delivery
-        wait = backoff(claim.attempts, base_s=delivery.backoff_base_s, cap_s=delivery.backoff_cap_s, jitter=random())  # noqa: S311 - jitter
+        wait = self._wait(claim)
         for answer in (*rejected, *again):
             self._log.warning(
                 "object not delivered", instance=answer.sop_uid, destination=claim.lane, outcome=str(answer.outcome),

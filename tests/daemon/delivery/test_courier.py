@@ -82,6 +82,7 @@ def test_a_stored_object_finishes_the_study(database: Database, payload: Payload
         assert {uid: 1} == dict(pacs.receipts)
     assert ("done", "delivered") == state(database)
     assert [(uid,)] == rows(database, "SELECT subject FROM audit WHERE what = 'object_delivered'")
+    assert [(STUDY,)] == rows(database, "SELECT subject FROM audit WHERE what = 'study_delivered'")
 
 
 def scripted(*answers: int) -> Callable[[str, int], int]:
@@ -100,6 +101,34 @@ def test_a_busy_pacs_is_tried_again_with_the_same_bytes(
             deliver(database, carry)
             assert expected == state(database)[0]
         assert (3, 1) == (pacs.receipts[uid], len(pacs.digests[uid]))
+
+
+def test_a_busy_pacs_is_given_time(database: Database, payload: PayloadStore, tmp_path: Path) -> None:
+    """The job falls due later than it did, with the answer beside it, and the study waits."""
+    waiting(database, payload)
+    ((before,),) = rows(database, "SELECT due FROM job WHERE kind = 'deliver'")
+    with peer(tmp_path / "pacs", scripted(BUSY)) as pacs:
+        deliver(database, courier(database, payload, pacs.port))
+    ((due, error),) = rows(database, "SELECT due, err FROM job WHERE kind = 'deliver'")
+    assert due > before
+    assert "status 0xA700" == error
+    assert ("ready", "reported") == state(database)
+
+
+def test_altered_bytes_are_not_sent(database: Database, payload: PayloadStore, tmp_path: Path) -> None:
+    """A report that changed on disk is no report; the PACS never sees it, and no attempt is noted."""
+    waiting(database, payload)
+    ((sha256,),) = rows(database, "SELECT sha256 FROM artefact")
+    stored = bytearray(payload.get(sha256))
+    stored[-1] ^= 1
+    payload.path(sha256).write_bytes(stored)
+    with peer(tmp_path / "pacs", scripted(SUCCESS)) as pacs:
+        deliver(database, courier(database, payload, pacs.port))
+        assert {} == pacs.receipts
+    ((job, error),) = rows(database, "SELECT state, err FROM job WHERE kind = 'deliver'")
+    assert "ready" == job
+    assert "altered" in error
+    assert [(None,)] == rows(database, "SELECT first_sent_at FROM delivery")
 
 
 def test_a_permanent_answer_waits_for_a_person(database: Database, payload: PayloadStore, tmp_path: Path) -> None:
@@ -153,3 +182,4 @@ def test_a_destination_that_left_the_configuration_is_named(database: Database, 
     deliver(database, courier(database, payload, free_port(), name="other"))
     ((error,),) = rows(database, "SELECT err FROM job WHERE kind = 'deliver'")
     assert "not configured any more" in error
+    assert ("dead", "failed") == state(database)
