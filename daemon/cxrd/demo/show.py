@@ -81,6 +81,8 @@ def show(out: Path, *, films: Path | None, keep: bool) -> None:
         The node did not start, or a film did not reach an end; the log's path is in the message.
     """
     console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the node it started is ended too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     shutil.rmtree(out, ignore_errors=True)
     (out / "pacs").mkdir(parents=True)
     sent = _real(films, out / "films") if films else _phantoms(out / "films")

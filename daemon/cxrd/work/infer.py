@@ -153,8 +153,9 @@ class InferHandler:
     def _refused(self, study: _Study) -> Step:
         claim = study.claim
         reasons = sorted({reason for _, reason, _ in study.marks.values()})
-        reason = Reason(reasons[0]) if len(reasons) == 1 else Reason.UNREADABLE if not reasons else Reason(reasons[0])
-        detail = f"none of {len(study.marks)} image(s) can be analysed: {', '.join(reasons)}"
+        others = f" (also {', '.join(reasons[1:])})" if len(reasons) > 1 else ""
+        reason = Reason(reasons[0]) if reasons else Reason.NO_PIXELS
+        detail = f"none of {len(study.marks)} image(s) can be analysed{others}"
 
         def effect(connection: Connection, now: float) -> None:
             results.mark_instances(connection, now, study.marks)
