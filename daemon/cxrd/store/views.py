@@ -187,3 +187,10 @@ def last_beat_by_role(connection: Connection) -> dict[str, float]:
     w = schema.worker.c
     query = select(w.role, func.max(w.beat_at)).group_by(w.role)
     return {str(role): float(at) for role, at in connection.execute(query)}
+
+
+def audit_seal_lag(connection: Connection, now: float) -> float:
+    """Seconds since the oldest audit row that no seal covers yet was written; 0 when all are sealed."""
+    a = schema.audit.c
+    oldest = connection.execute(select(func.min(a.at)).where(a.seal_id.is_(None))).scalar()
+    return 0.0 if oldest is None else max(0.0, now - oldest)

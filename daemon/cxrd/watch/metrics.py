@@ -92,12 +92,13 @@ OLDEST_UNDELIVERED = Metric(
 LAST_INSTANCE = Metric(
     "cxrd_last_instance_timestamp_seconds", Kind.QUERY, ("source",), "When a source last sent an image, Unix time."
 )
+SEAL_LAG = Metric("cxrd_audit_seal_lag_seconds", Kind.QUERY, (), "Age of the oldest audit row that no seal covers yet.")
 SPOOL_FREE = Metric("cxrd_spool_free_bytes", Kind.QUERY, (), "Free bytes where payloads lie.")
 
 TABLE: tuple[Metric, ...] = (
     ASSOCIATIONS, INSTANCES, RECEIVED_BYTES, REFUSED, STAGE, TURNAROUND_SECONDS, BATCH, MODEL_DURATION, SCORE, POSITIVE,
     DELIVERIES, DESTINATION_UP, MODEL_INFO, RESTARTS, STUDIES, QUEUE_JOBS, OLDEST_JOB, OLDEST_UNDELIVERED,
-    LAST_INSTANCE, SPOOL_FREE,
+    LAST_INSTANCE, SEAL_LAG, SPOOL_FREE,
 )  # fmt: skip
 
 

@@ -59,6 +59,7 @@ class StoreCollector:
                     (dest,): age for dest, age in views.oldest_undelivered_by_dest(connection, now).items()
                 },
                 m.LAST_INSTANCE: {(source,): at for source, at in views.last_instance_by_source(connection).items()},
+                m.SEAL_LAG: {(): views.audit_seal_lag(connection, now)},
                 m.SPOOL_FREE: {(): float(self._payload.free_bytes())},
             }
 
