@@ -145,6 +145,13 @@ def release(connection: Connection, now: float, held: Claim) -> None:
     _mine(connection, held, state=JobState.READY, due=now, lease_until=None, attempts=held.attempts - 1)
 
 
+def release_all(connection: Connection, now: float, owner: str, *, error: str) -> int:
+    """Give back, with the error but unharmed, whatever a worker holds that lost sight of its claims; how many."""
+    mine = and_(_job.owner == owner, _job.state == JobState.LEASED)
+    ready = {"state": JobState.READY, "due": now, "lease_until": None, "attempts": _job.attempts - 1, "err": error}
+    return connection.execute(update(schema.job).where(mine).values(**ready)).rowcount
+
+
 def bury(connection: Connection, now: float, held: Claim, *, error: str) -> None:
     """Stop trying; an operator may revive it with :func:`requeue`."""
     _mine(connection, held, state=JobState.DEAD, lease_until=None, finished_at=now, err=error)

@@ -45,6 +45,7 @@ class Loop:
         self._owner = owner
         self._settings = settings
         self._stop = stop
+        self._lost = ""  # why the claims of the last round may still be leased to us
         self._log: Any = logger()
 
     def run(self) -> None:
@@ -64,7 +65,24 @@ class Loop:
                 self._stop.wait(self._settings.poll_s * (0.5 + random()))  # noqa: S311 - jitter keeps workers apart
 
     def once(self) -> bool:
-        """Claim what is due and handle it; False when nothing was."""
+        """Claim what is due and handle it; False when nothing was.
+
+        Raises
+        ------
+        StoreError
+            The store is away; the next call gives back what this one could not close.
+        """
+        if self._lost:  # the heartbeat renews every lease of ours, so none of them would ever run out
+            with self._database.write() as connection:
+                jobs.release_all(connection, self._database.now(connection), self._owner, error=self._lost)
+            self._lost = ""
+        try:
+            return self._once()
+        except StoreError as error:
+            self._lost = str(error)
+            raise
+
+    def _once(self) -> bool:
         with self._database.write() as connection:
             claims = jobs.claim(
                 connection,

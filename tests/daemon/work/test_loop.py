@@ -15,7 +15,7 @@ from cxrd.store.database import Database
 from cxrd.store.schema import JobKind
 from cxrd.store.steps import Step
 from cxrd.work.loop import Loop
-from support.rows import arrive, rows
+from support.rows import arrive, claim, rows
 
 
 class Scripted:
@@ -33,26 +33,29 @@ class Scripted:
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """One step for each claim."""
-        for claim in claims:
-            yield self._act(claim)
+        yield from (self._act(held) for held in claims)
 
 
 def once(database: Database, act: Callable[[jobs.Claim], Step], **changes: int) -> bool:
     """Run the loop once over what is due."""
-    loop = Loop(database, Scripted(act), "w1", Work.model_validate(changes), Event())
+    return until_worked(Loop(database, Scripted(act), "w1", Work.model_validate(changes), Event()))
+
+
+def until_worked(loop: Loop) -> bool:
+    """Run a loop until something was due; the databases' clocks are coarser than a test."""
     while not (worked := loop.once()):
         pass
     return worked
 
 
-def noting(claim: jobs.Claim) -> Step:
+def noting(held: jobs.Claim) -> Step:
     """A step that writes and finishes."""
 
     def effect(connection: Connection, now: float) -> None:
         connection.execute(text("UPDATE study SET reason = 'noted'"))
-        jobs.finish(connection, now, claim)
+        jobs.finish(connection, now, held)
 
-    return Step(claim, effect)
+    return Step(held, effect)
 
 
 def failing(error: Exception) -> Callable[[jobs.Claim], Step]:
@@ -92,22 +95,67 @@ def test_a_permanent_error_is_not_tried_again(database: Database) -> None:
     )
 
 
-def test_a_store_that_is_away_is_not_the_jobs_fault(database: Database) -> None:
-    """The claim runs out by itself; no attempt is written off."""
+@pytest.mark.parametrize("where", ["handler", "effect"])
+def test_a_store_that_was_away_gets_its_work_done_when_it_is_back(database: Database, where: str) -> None:
+    """Its own heartbeat would renew the lease for ever: the loop gives the job back, and no attempt is written off."""
     arrive(database)
+    answers = [StoreError("away")]
+
+    def act(held: jobs.Claim) -> Step:
+        def effect(connection: Connection, now: float) -> None:
+            connection.execute(text("UPDATE study SET reason = 'half'"))
+            raise answers.pop()
+
+        if answers and where == "effect":
+            return Step(held, effect)
+        if answers:
+            raise answers.pop()
+        return noting(held)
+
+    loop = Loop(database, Scripted(act), "w1", Work(), Event())
     with pytest.raises(StoreError):
-        once(database, failing(StoreError("away")))
-    assert [("leased",)] == rows(database, "SELECT state FROM job")
+        until_worked(loop)
+    assert [("leased", 1)] == rows(database, "SELECT state, attempts FROM job")
+    assert [("",)] == rows(database, "SELECT reason FROM study")
+    until_worked(loop)
+    assert [("done", 1)] == rows(database, "SELECT state, attempts FROM job")
+
+
+def test_only_its_own_work_is_given_back(database: Database) -> None:
+    """What another worker holds stays in its hands."""
+    arrive(database, 1, study_uid="1.1")
+    claim(database, owner="w2")
+    arrive(database, 2, study_uid="1.2")
+    loop = Loop(database, Scripted(failing(StoreError("away"))), "w1", Work(), Event())
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            until_worked(loop)
+    assert [("w2", 1), ("w1", 1)] == rows(database, "SELECT owner, attempts FROM job ORDER BY id")
+
+
+def test_a_failure_in_a_batch_leaves_what_was_done(database: Database) -> None:
+    """The first study is finished; the second fails, the third was not begun: both come back."""
+    arrive(database, 1, study_uid="1.1")
+    arrive(database, 2, study_uid="1.2")
+    arrive(database, 3, study_uid="1.3")
+
+    def act(held: jobs.Claim) -> Step:
+        if held.study_uid == "1.1":
+            return noting(held)
+        raise ValueError("odd")
+
+    once(database, act)
+    assert [("done",), ("ready",), ("ready",)] == rows(database, "SELECT state FROM job ORDER BY id")
 
 
 def test_a_result_under_a_lost_lease_is_discarded(database: Database) -> None:
     """The loop goes on; nothing of the step is written."""
     arrive(database)
 
-    def overtaken(claim: jobs.Claim) -> Step:
+    def overtaken(held: jobs.Claim) -> Step:
         with database.write() as connection:
             jobs.reap(connection, database.now(connection), max_crashes=3, dead_owners=["w1"])
-        return noting(claim)
+        return noting(held)
 
     assert once(database, overtaken)
     assert [("",)] == rows(database, "SELECT reason FROM study")
