@@ -18,7 +18,7 @@ from cxrd.imaging.decode import decode
 from cxrd.imaging.header import read_header
 from cxrd.imaging.preprocess import Preprocess, apply, display
 from cxrd.store.payload import PayloadStore
-from cxrd.work.infer import PNG_FAST
+from cxrd.work.infer import PNG_STORED
 from support.analyses import FACTS, analysis
 
 ROUNDS = 9
@@ -58,7 +58,7 @@ def measure(folder: Path) -> Iterator[tuple[str, str]]:
         "header and admission": lambda: read_header(data),
         "decode": lambda: decode(data),
         "preprocess for one model": lambda: apply(Preprocess(id="plain", height=224, width=224), film),
-        "preview as PNG": lambda: cv2.imencode(".png", display(film, 1024), PNG_FAST),
+        "preview as PNG": lambda: cv2.imencode(".png", display(film, 1024), PNG_STORED),
         "payload: hash, write, fsync the film": lambda: payload.put(data + str(next(serial)).encode()),
         "build SR": lambda: build(ArtefactKind.SR),
         "build SC": lambda: build(ArtefactKind.SC),
