@@ -12,6 +12,7 @@ import resource
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -31,9 +32,15 @@ def _start() -> None:
 
 
 def read_and_prepare(path: Path, plan: Plan) -> Outcome:
-    """Prepare the film at ``path``; errors come back as values, because some decoders raise BaseException."""
+    """Prepare a film of the payload store, whose name is the hash of its bytes; altered bytes are no film.
+
+    Errors come back as values, because some decoders raise BaseException.
+    """
     try:
-        return prepare(path.read_bytes(), plan)
+        data = path.read_bytes()
+        if sha256(data).hexdigest() != path.name:
+            return StoreError(f"payload {path.name[:12]} has been altered on disk", hint="restore it or send again")
+        return prepare(data, plan)
     except Refused as refused:
         return refused
     except OSError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import random
 from typing import Any
 
 import cv2
@@ -23,6 +24,7 @@ from cxrd.settings import Settings
 from cxrd.store import jobs, results
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
+from cxrd.store.retry import backoff
 from cxrd.store.schema import InstanceState, JobKind
 from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
@@ -85,7 +87,12 @@ class InferHandler:
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """Decode, judge and analyse; one step for each study."""
-        studies = [self._read(claim) for claim in claims]
+        studies = []
+        for claim in claims:
+            try:
+                studies.append(self._read(claim))
+            except StoreError as error:  # one study's bytes are gone; the others of the batch need not wait for them
+                yield self._later(claim, str(error))
         films = [film for study in studies for film in study.films]
         analysed = analyse(self._classifiers, films, self._model_ran) if films else ()
         by_uid = dict(zip((film.film.sop_uid for film in films), analysed, strict=True))
@@ -149,6 +156,11 @@ class InferHandler:
             refused=len(study.marks) - len(study.films),
         )
         return Step(claim, effect)
+
+    def _later(self, claim: jobs.Claim, error: str) -> Step:
+        self._log.warning("study cannot be read", study=claim.study_uid, error=error)
+        wait = backoff(claim.attempts, base_s=1.0, cap_s=60.0, jitter=random())  # noqa: S311 - jitter
+        return Step(claim, lambda connection, now: jobs.retry(connection, now, claim, delay_s=wait, error=error))
 
     def _refused(self, study: _Study) -> Step:
         claim = study.claim

@@ -7,6 +7,7 @@ from pathlib import Path
 from cxrd.errors import Reason, Refused, StoreError
 from cxrd.imaging.preprocess import Preprocess
 from cxrd.pipeline import Plan, Prepared
+from cxrd.store.payload import PayloadStore
 from cxrd.work.decoding import Decoders, Outcome
 from support.datasets import encoded, film
 from support.dying import deadly
@@ -14,12 +15,9 @@ from support.dying import deadly
 PLAN = Plan((Preprocess(id="plain", height=32, width=32),), 256)
 
 
-def films(folder: Path, *names: str) -> list[Path]:
-    """Good films under these names."""
-    paths = [folder / name for name in names]
-    for path in paths:
-        path.write_bytes(encoded(film()))
-    return paths
+def film_in(store: PayloadStore) -> Path:
+    """A good film, where the store keeps it."""
+    return store.path(store.put(encoded(film())))
 
 
 def reason(outcome: Outcome) -> Reason:
@@ -28,30 +26,43 @@ def reason(outcome: Outcome) -> Reason:
     return outcome.reason
 
 
-def test_in_the_same_process_errors_are_values(tmp_path: Path) -> None:
-    """Garbage is refused, a missing payload is the store's fault."""
-    garbage, missing = tmp_path / "garbage", tmp_path / "missing"
-    garbage.write_bytes(b"garbage" * 100)
+def test_in_the_same_process_errors_are_values(payload: PayloadStore) -> None:
+    """Garbage is refused; a missing or an altered payload is the store's fault."""
+    garbage, missing, altered = payload.path(payload.put(b"garbage" * 100)), payload.path("0" * 64), film_in(payload)
+    altered.write_bytes(encoded(film()))
     with Decoders(0, 10) as decoders:
-        found = decoders.prepare([garbage, missing], PLAN)
+        found = decoders.prepare([garbage, missing, altered], PLAN)
     assert Reason.UNREADABLE == reason(found[garbage])
     assert isinstance(found[missing], StoreError)
+    assert "altered" in str(found[altered])
 
 
-def test_the_film_that_kills_is_refused_and_the_others_are_read(tmp_path: Path) -> None:
+def test_errors_come_back_from_another_process_as_they_are(payload: PayloadStore) -> None:
+    """With their reason and their hint."""
+    garbage, missing, good = payload.path(payload.put(b"garbage" * 100)), payload.path("0" * 64), film_in(payload)
+    with Decoders(1, 60) as decoders:
+        found = decoders.prepare([garbage, missing, good], PLAN)
+    assert Reason.UNREADABLE == reason(found[garbage])
+    lost = found[missing]
+    assert isinstance(lost, StoreError)
+    assert "check the payload volume" == lost.hint
+    assert isinstance(found[good], Prepared)
+
+
+def test_the_film_that_kills_is_refused_and_the_others_are_read(payload: PayloadStore) -> None:
     """One of four aborts its process: tried alone, it dies again and is named."""
-    paths = films(tmp_path, "a", "b", "segfault", "c")
+    good, deadly_one = [film_in(payload) for _ in range(3)], payload.root / "segfault"
     with Decoders(2, 60, work=deadly) as decoders:
-        found = decoders.prepare(paths, PLAN)
-        assert Reason.DECODER_DIED == reason(found[tmp_path / "segfault"])
-        assert 3 == sum(isinstance(outcome, Prepared) for outcome in found.values())
-        again = decoders.prepare(paths[:1], PLAN)
-    assert isinstance(again[paths[0]], Prepared)
+        found = decoders.prepare([*good[:2], deadly_one, good[2]], PLAN)
+        assert Reason.DECODER_DIED == reason(found[deadly_one])
+        assert [True] * 3 == [isinstance(found[path], Prepared) for path in good]
+        again = decoders.prepare(good[:1], PLAN)
+    assert isinstance(again[good[0]], Prepared)
 
 
-def test_a_film_that_never_ends_is_given_up(tmp_path: Path) -> None:
+def test_a_film_that_never_ends_is_given_up(payload: PayloadStore) -> None:
     """Its process is killed; the next film finds a new one."""
-    (endless, good) = films(tmp_path, "endless", "good")
+    good, endless = film_in(payload), payload.root / "endless"
     with Decoders(1, 8, work=deadly) as decoders:
         assert Reason.DECODER_DIED == reason(decoders.prepare([endless], PLAN)[endless])
         assert isinstance(decoders.prepare([good], PLAN)[good], Prepared)

@@ -1,0 +1,86 @@
+"""Studies that are complete become findings, and one that cannot be read harms no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cxrd.errors import Reason
+from cxrd.inference.engine import load
+from cxrd.settings import Settings
+from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
+from cxrd.watch.metrics import Metrics
+from cxrd.work.decoding import Decoders
+from cxrd.work.infer import InferHandler
+from support.datasets import encoded, film
+from support.packages import make_package
+from support.rows import arrive, claim, rows
+
+
+@pytest.fixture
+def handler(database: Database, payload: PayloadStore, tmp_path: Path) -> InferHandler:
+    """A handler with one small model that decodes in this process."""
+    classifier = load(make_package(tmp_path / "models"), "cpu")
+    return InferHandler(database, payload, [classifier], Decoders(0, 10), Settings(), Metrics())
+
+
+def receive(database: Database, data: bytes, payload: PayloadStore, study: str) -> str:
+    """Receive an image of a study; its hash."""
+    sha256 = payload.put(data)
+    arrive(database, int(study[-1]), study_uid=study, sha256=sha256)
+    return sha256
+
+
+def infer(database: Database, handler: InferHandler) -> None:
+    """Work on everything that is due, in one batch."""
+    for step in handler(claim(database)):
+        with database.write() as connection:
+            step.effect(connection, database.now(connection))
+
+
+def states(database: Database) -> list[tuple[str, str]]:
+    """State of each infer job and its study."""
+    query = (
+        "SELECT j.state, s.state FROM job j JOIN study s ON s.uid = j.study_uid WHERE j.kind = 'infer' ORDER BY 1, 2"
+    )
+    return [(str(job), str(study)) for job, study in rows(database, query)]
+
+
+def test_a_film_becomes_an_analysis_and_a_build_job(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """In the transaction that closes the claim."""
+    receive(database, encoded(film()), payload, "1.2.1")
+    infer(database, handler)
+    assert [("done", "analysed")] == states(database)
+    assert [("1.2.1",)] == rows(database, "SELECT study_uid FROM job WHERE kind = 'build'")
+    assert [("admitted", "")] == rows(database, "SELECT state, reason FROM instance")
+
+
+def test_a_study_without_a_readable_film_is_refused_by_name(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """It ends there; nothing is built."""
+    receive(database, b"garbage" * 100, payload, "1.2.1")
+    infer(database, handler)
+    assert [("done", "refused")] == states(database)
+    assert [(Reason.UNREADABLE,)] == rows(database, "SELECT reason FROM instance")
+    assert [] == rows(database, "SELECT id FROM job WHERE kind = 'build'")
+
+
+@pytest.mark.parametrize("fault", ["missing", "altered"])
+def test_a_payload_that_is_not_what_came_holds_up_its_own_study_only(
+    database: Database, payload: PayloadStore, handler: InferHandler, fault: str
+) -> None:
+    """Its neighbours in the batch are analysed; it is not judged by other bytes, comes back later and says why."""
+    lost = receive(database, encoded(film()), payload, "1.2.1")
+    receive(database, encoded(film()), payload, "1.2.2")
+    payload.path(lost).unlink()
+    if fault == "altered":
+        payload.path(lost).write_bytes(encoded(film()))
+    infer(database, handler)
+    assert [("done", "analysed"), ("ready", "received")] == states(database)
+    ((error,),) = rows(database, "SELECT err FROM job WHERE study_uid = '1.2.1'")
+    assert {"missing": "cannot be read", "altered": "has been altered"}[fault] in error
