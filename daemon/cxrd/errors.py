@@ -7,7 +7,8 @@
     ├── PackageError          a model package is incomplete, altered or not for this version
     ├── InferenceError        a model was fed, or gave, something that cannot be judged
     ├── Refused               an object that cannot be analysed; .reason is a bounded code
-    ├── StoreError            the database or the payload store does not answer (retryable)
+    ├── PayloadLost           bytes that a row names are missing or altered: one job's trouble (retryable)
+    ├── StoreError            the database or the payload store does not answer: everybody's trouble (retryable)
     │   └── Conflict          a SOP Instance UID arrived again with other bytes
     └── DeliveryError         a destination did not take an object; .retryable says whether to try again
 
@@ -96,6 +97,29 @@ class Refused(CxrdError):
     def __reduce__(self) -> tuple[type[Refused], tuple[Reason, str]]:
         """Survive the way back from a decode process (pickle calls ``__init__`` with these)."""
         return type(self), (self.reason, self.message)
+
+
+class PayloadLost(CxrdError):
+    """Stored bytes are missing, altered or unreadable: the jobs that need them wait, and no other does.
+
+    Parameters
+    ----------
+    digest : str
+        sha256 (hex) that the bytes should have.
+    what : str
+        What is wrong with them.
+    """
+
+    retryable = True
+
+    def __init__(self, digest: str, what: str) -> None:
+        super().__init__(f"payload {digest[:12]} {what}", hint="restore it from a backup, or send the study again")
+        self.digest = digest
+        self.what = what
+
+    def __reduce__(self) -> tuple[type[PayloadLost], tuple[str, str]]:
+        """Survive the way back from a decode process (pickle calls ``__init__`` with these)."""
+        return type(self), (self.digest, self.what)
 
 
 class StoreError(CxrdError):

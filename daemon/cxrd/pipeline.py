@@ -79,13 +79,15 @@ class Prepared:
     seconds: Mapping[str, float]
 
 
-def prepare(data: bytes, plan: Plan) -> Prepared:
+def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
     """Admit, decode and preprocess one object.
 
     Parameters
     ----------
     data : bytes
         The object as received, Part 10 or bare data set.
+    digest : str
+        sha256 (hex) of ``data``.
     plan : Plan
         What to make of it.
 
@@ -108,7 +110,7 @@ def prepare(data: bytes, plan: Plan) -> Prepared:
         series_uid=str(header.get("SeriesInstanceUID", "") or ""),
         sop_uid=str(header.SOPInstanceUID),
         sop_class=str(header.SOPClassUID),
-        sha256=sha256(data).hexdigest(),
+        sha256=digest,
         rows=rows,
         columns=columns,
         view=admitted.view,

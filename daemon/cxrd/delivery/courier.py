@@ -15,7 +15,6 @@ from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import Connection
 
 from cxrd.delivery.sender import Outcome, Outgoing, SendResult, send
-from cxrd.errors import StoreError
 from cxrd.findings import ArtefactKind
 from cxrd.settings import Settings
 from cxrd.store import jobs, results
@@ -69,11 +68,8 @@ class Courier:
         inference_id = int(claim.payload["inference_id"])
         with self._database.read() as connection:
             waiting = results.undelivered(connection, inference_id, destination.name)
-        try:
-            for row in waiting:
-                self._payload.get(row.sha256)  # bytes that changed on disk are not sent
-        except StoreError as error:
-            return self._later(claim, str(error))
+        for row in waiting:
+            self._payload.get(row.sha256)  # bytes that changed on disk are not sent
         with self._database.write() as connection:  # before the first byte: from now on it may have arrived
             for row in waiting:
                 results.mark_attempt(connection, self._database.now(connection), row.sop_uid, destination.name)
@@ -97,11 +93,6 @@ class Courier:
     def _wait(self, claim: jobs.Claim) -> float:
         delivery = self._settings.delivery
         return backoff(claim.attempts, base_s=delivery.backoff_base_s, cap_s=delivery.backoff_cap_s, jitter=random())  # noqa: S311 - jitter
-
-    def _later(self, claim: jobs.Claim, error: str) -> Step:
-        self._log.warning("object cannot be read", study=claim.study_uid, destination=claim.lane, error=error)
-        wait = self._wait(claim)
-        return Step(claim, lambda connection, now: jobs.retry(connection, now, claim, delay_s=wait, error=error))
 
     def _close(self, claim: jobs.Claim, answers: Sequence[SendResult], kinds: dict[str, str]) -> Step:
         rejected = [a for a in answers if a.outcome is Outcome.REJECTED]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
     for path in paths:
         try:
             data = as_dicom(path.read_bytes(), path.name)
-            film = prepare(data, plan)
+            film = prepare(data, sha256(data).hexdigest(), plan)
         except Refused as refused:
             yield _refused(path, str(refused.reason), refused.message)
         except OSError as error:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from cxrd.errors import StoreError
+from cxrd.errors import PayloadLost, StoreError
 
 STALE_S = 3600.0
 
@@ -78,18 +78,10 @@ class PayloadStore:
 
         Raises
         ------
-        StoreError
-            The file is missing or its bytes have changed.
+        PayloadLost
+            The file is missing, unreadable, or its bytes have changed.
         """
-        try:
-            data = self.path(digest).read_bytes()
-        except OSError as error:
-            raise StoreError(
-                f"payload {digest[:12]} is missing: {error.strerror}", hint="restore it or send again"
-            ) from error
-        if sha256(data).hexdigest() != digest:
-            raise StoreError(f"payload {digest[:12]} has been altered on disk", hint="restore it or send again")
-        return data
+        return read_payload(self.path(digest))
 
     def path(self, digest: str) -> Path:
         """Where the bytes lie."""
@@ -122,3 +114,22 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_payload(path: Path) -> bytes:
+    """Bytes of a payload file, whose name is their sha256.
+
+    Raises
+    ------
+    PayloadLost
+        The file is missing, unreadable, or its bytes have changed.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise PayloadLost(path.name, "is missing") from None
+    except OSError as error:
+        raise PayloadLost(path.name, f"cannot be read: {error.strerror}") from error
+    if sha256(data).hexdigest() != path.name:
+        raise PayloadLost(path.name, "has been altered on disk")
+    return data

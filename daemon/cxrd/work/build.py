@@ -13,7 +13,7 @@ from pydicom import Dataset
 from sqlalchemy import Connection
 
 from cxrd import report
-from cxrd.errors import StoreError
+from cxrd.errors import PayloadLost
 from cxrd.findings import ArtefactKind, FilmAnalysis
 from cxrd.imaging.header import read_header
 from cxrd.report.facts import ReportFacts
@@ -114,5 +114,5 @@ class BuildHandler:
         png = np.frombuffer(self._payload.get(film.preview), np.uint8)
         image = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE)
         if image is None:
-            raise StoreError("a stored preview cannot be read", hint="requeue the study: cxrd studies requeue UID")
+            raise PayloadLost(film.preview, "is no picture")
         return np.asarray(image, np.uint8)

@@ -12,16 +12,16 @@ import resource
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from cxrd.errors import Reason, Refused, StoreError
+from cxrd.errors import PayloadLost, Reason, Refused
 from cxrd.pipeline import Plan, Prepared, prepare
+from cxrd.store.payload import read_payload
 from cxrd.watch.lifeline import die_with_parent
 
 MEMORY_LIMIT = 4 * 2**30
-Outcome = Prepared | Refused | StoreError
+Outcome = Prepared | Refused | PayloadLost
 Work = Callable[[Path, Plan], Outcome]
 
 
@@ -32,19 +32,13 @@ def _start() -> None:
 
 
 def read_and_prepare(path: Path, plan: Plan) -> Outcome:
-    """Prepare a film of the payload store, whose name is the hash of its bytes; altered bytes are no film.
-
-    Errors come back as values, because some decoders raise BaseException.
-    """
+    """Prepare a film of the payload store; errors come back as values, because some decoders raise BaseException."""
     try:
-        data = path.read_bytes()
-        if sha256(data).hexdigest() != path.name:
-            return StoreError(f"payload {path.name[:12]} has been altered on disk", hint="restore it or send again")
-        return prepare(data, plan)
+        return prepare(read_payload(path), path.name, plan)
+    except PayloadLost as lost:
+        return lost
     except Refused as refused:
         return refused
-    except OSError as error:
-        return StoreError(f"payload {path.name[:12]} cannot be read: {error.strerror}", hint="check the payload volume")
     except MemoryError:
         return Refused(Reason.TOO_LARGE, "decoding needs more memory than a decode process may take")
     except (KeyboardInterrupt, SystemExit):
@@ -83,7 +77,7 @@ class Decoders:
 
         Returns
         -------
-        Mapping from path to Prepared, Refused or StoreError
+        Mapping from path to Prepared, Refused or PayloadLost
             An outcome for every path.
         """
         if self._processes == 0:

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import random
 from typing import Any
 
 import cv2
 from sqlalchemy import Connection
 
-from cxrd.errors import Reason, Refused, StoreError
+from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
 from cxrd.inference.engine import Classifier
 from cxrd.pipeline import Plan, Prepared, analyse, conclude
@@ -24,7 +23,6 @@ from cxrd.settings import Settings
 from cxrd.store import jobs, results
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
-from cxrd.store.retry import backoff
 from cxrd.store.schema import InstanceState, JobKind
 from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
@@ -87,12 +85,7 @@ class InferHandler:
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """Decode, judge and analyse; one step for each study."""
-        studies = []
-        for claim in claims:
-            try:
-                studies.append(self._read(claim))
-            except StoreError as error:  # one study's bytes are gone; the others of the batch need not wait for them
-                yield self._later(claim, str(error))
+        studies = [self._read(claim) for claim in claims]
         films = [film for study in studies for film in study.films]
         analysed = analyse(self._classifiers, films, self._model_ran) if films else ()
         by_uid = dict(zip((film.film.sop_uid for film in films), analysed, strict=True))
@@ -120,14 +113,14 @@ class InferHandler:
                     study.marks[sop_uid] = (InstanceState.REFUSED, str(outcome.reason), outcome.message)
                     self._metrics.count(m.REFUSED, reason=str(outcome.reason))
                     self._log.info("image refused", study=claim.study_uid, instance=sop_uid, reason=str(outcome.reason))
-                case StoreError():
+                case PayloadLost():
                     raise outcome
         return study
 
     def _with_preview(self, film: Prepared, analysis: FilmAnalysis) -> FilmAnalysis:
         done, png = cv2.imencode(".png", film.preview, PNG_STORED)
         if not done:
-            raise StoreError("the preview could not be encoded")
+            raise CxrdError("the preview could not be encoded")
         return analysis.model_copy(update={"preview": self._payload.put(png.tobytes())})
 
     def _analysed(self, study: _Study, analysis: StudyAnalysis) -> Step:
@@ -156,11 +149,6 @@ class InferHandler:
             refused=len(study.marks) - len(study.films),
         )
         return Step(claim, effect)
-
-    def _later(self, claim: jobs.Claim, error: str) -> Step:
-        self._log.warning("study cannot be read", study=claim.study_uid, error=error)
-        wait = backoff(claim.attempts, base_s=1.0, cap_s=60.0, jitter=random())  # noqa: S311 - jitter
-        return Step(claim, lambda connection, now: jobs.retry(connection, now, claim, delay_s=wait, error=error))
 
     def _refused(self, study: _Study) -> Step:
         claim = study.claim

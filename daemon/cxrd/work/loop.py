@@ -7,6 +7,7 @@ its lease writes nothing (engine rule 3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import random
 from threading import Event
 from typing import Any
@@ -95,18 +96,29 @@ class Loop:
             )
         if not claims:
             return False
-        open_claims = {claim.id: claim for claim in claims}
+        self._handle(claims)
+        return True
+
+    def _handle(self, claims: Sequence[jobs.Claim]) -> None:
+        """Handle claims together; when that fails, each alone, so that one never takes its neighbours with it."""
+        waiting = {claim.id: claim for claim in claims}
         try:
             for step in self._handler(claims):
                 self._apply(step.claim, step.effect)
-                del open_claims[step.claim.id]
+                del waiting[step.claim.id]
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - the worker's last door: log, decide by the error, go on
-            self._log.exception("job failed", kind=str(self._handler.kind), jobs=sorted(open_claims))
-            for claim in open_claims.values():
+            if len(claims) > 1:
+                self._log.warning(
+                    "a batch failed; its jobs are tried one by one", error=str(error), jobs=sorted(waiting)
+                )
+                for claim in waiting.values():
+                    self._handle([claim])
+                return
+            self._log.exception("job failed", kind=str(self._handler.kind), jobs=sorted(waiting))
+            for claim in waiting.values():
                 self._apply(claim, self._failure(claim, error))
-        return True
 
     def _apply(self, claim: jobs.Claim, effect: Effect) -> None:
         try:

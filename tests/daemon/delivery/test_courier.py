@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from cxrd.delivery.courier import Courier
 from cxrd.demo.pacs import SUCCESS, Behaviour, StandInPacs
+from cxrd.errors import PayloadLost
 from cxrd.findings import ArtefactKind
 from cxrd.settings import Delivery, Destination, Settings
 from cxrd.store import jobs, results
@@ -122,12 +125,9 @@ def test_altered_bytes_are_not_sent(database: Database, payload: PayloadStore, t
     stored = bytearray(payload.get(sha256))
     stored[-1] ^= 1
     payload.path(sha256).write_bytes(stored)
-    with peer(tmp_path / "pacs", scripted(SUCCESS)) as pacs:
+    with peer(tmp_path / "pacs", scripted(SUCCESS)) as pacs, pytest.raises(PayloadLost, match="altered"):
         deliver(database, courier(database, payload, pacs.port))
-        assert {} == pacs.receipts
-    ((job, error),) = rows(database, "SELECT state, err FROM job WHERE kind = 'deliver'")
-    assert "ready" == job
-    assert "altered" in error
+    assert {} == pacs.receipts
     assert [(None,)] == rows(database, "SELECT first_sent_at FROM delivery")
 
 

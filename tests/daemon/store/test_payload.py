@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrd.errors import StoreError
+from cxrd.errors import PayloadLost, StoreError
 from cxrd.store.payload import PayloadStore
 
 
@@ -35,13 +35,13 @@ def test_altered_bytes_are_never_handed_out(payload: PayloadStore) -> None:
     """A flipped bit on disk is an error and not a film."""
     digest = payload.put(b"film")
     payload.path(digest).write_bytes(b"fiim")
-    with pytest.raises(StoreError, match="altered"):
+    with pytest.raises(PayloadLost, match="altered"):
         payload.get(digest)
 
 
 def test_missing_bytes_are_named(payload: PayloadStore) -> None:
     """With what to do."""
-    with pytest.raises(StoreError, match="missing"):
+    with pytest.raises(PayloadLost, match="missing"):
         payload.get("0" * 64)
 
 

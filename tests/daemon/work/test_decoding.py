@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxrd.errors import Reason, Refused, StoreError
+from cxrd.errors import PayloadLost, Reason, Refused
 from cxrd.imaging.preprocess import Preprocess
 from cxrd.pipeline import Plan, Prepared
 from cxrd.store.payload import PayloadStore
@@ -27,13 +27,13 @@ def reason(outcome: Outcome) -> Reason:
 
 
 def test_in_the_same_process_errors_are_values(payload: PayloadStore) -> None:
-    """Garbage is refused; a missing or an altered payload is the store's fault."""
+    """Garbage is refused; a missing or an altered payload is lost, and never judged."""
     garbage, missing, altered = payload.path(payload.put(b"garbage" * 100)), payload.path("0" * 64), film_in(payload)
     altered.write_bytes(encoded(film()))
     with Decoders(0, 10) as decoders:
         found = decoders.prepare([garbage, missing, altered], PLAN)
     assert Reason.UNREADABLE == reason(found[garbage])
-    assert isinstance(found[missing], StoreError)
+    assert isinstance(found[missing], PayloadLost)
     assert "altered" in str(found[altered])
 
 
@@ -44,8 +44,8 @@ def test_errors_come_back_from_another_process_as_they_are(payload: PayloadStore
         found = decoders.prepare([garbage, missing, good], PLAN)
     assert Reason.UNREADABLE == reason(found[garbage])
     lost = found[missing]
-    assert isinstance(lost, StoreError)
-    assert "check the payload volume" == lost.hint
+    assert isinstance(lost, PayloadLost)
+    assert "restore it" in lost.hint
     assert isinstance(found[good], Prepared)
 
 

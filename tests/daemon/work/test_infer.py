@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from cxrd.errors import Reason
 from cxrd.inference.engine import load
-from cxrd.settings import Settings
+from cxrd.settings import Settings, Work
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.watch.metrics import Metrics
 from cxrd.work.decoding import Decoders
 from cxrd.work.infer import InferHandler
+from cxrd.work.loop import Loop
 from support.datasets import encoded, film
 from support.packages import make_package
-from support.rows import arrive, claim, rows
+from support.rows import arrive, rows
 
 
 @pytest.fixture
@@ -35,9 +37,9 @@ def receive(database: Database, data: bytes, payload: PayloadStore, study: str) 
 
 def infer(database: Database, handler: InferHandler) -> None:
     """Work on everything that is due, in one batch."""
-    for step in handler(claim(database)):
-        with database.write() as connection:
-            step.effect(connection, database.now(connection))
+    loop = Loop(database, handler, "w1", Work(), Event())
+    while not loop.once():
+        pass
 
 
 def states(database: Database) -> list[tuple[str, str]]:
@@ -83,4 +85,4 @@ def test_a_payload_that_is_not_what_came_holds_up_its_own_study_only(
     infer(database, handler)
     assert [("done", "analysed"), ("ready", "received")] == states(database)
     ((error,),) = rows(database, "SELECT err FROM job WHERE study_uid = '1.2.1'")
-    assert {"missing": "cannot be read", "altered": "has been altered"}[fault] in error
+    assert {"missing": "is missing", "altered": "has been altered"}[fault] in error

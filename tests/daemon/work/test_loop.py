@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from sqlalchemy import Connection, text
 
-from cxrd.errors import CxrdError, StoreError
+from cxrd.errors import CxrdError, PayloadLost, StoreError
 from cxrd.settings import Work
 from cxrd.store import jobs
 from cxrd.store.database import Database
@@ -168,3 +168,18 @@ def test_it_stops_when_told(database: Database) -> None:
     stop.set()
     Loop(database, Scripted(noting), "w1", Work(), stop).run()
     assert [("ready",)] == rows(database, "SELECT state FROM job")
+
+
+def test_one_bad_job_of_a_batch_takes_no_other_with_it(database: Database) -> None:
+    """The batch fails, each is tried alone, and only the culprit is tried again later."""
+    for n in range(1, 4):
+        arrive(database, n, study_uid=f"1.2.{n}")
+
+    def act(claim: jobs.Claim) -> Step:
+        if claim.study_uid == "1.2.2":
+            raise PayloadLost("ab" * 32, "is missing")
+        return noting(claim)
+
+    once(database, act)
+    found = rows(database, "SELECT study_uid, state, length(err) > 0 FROM job ORDER BY study_uid")
+    assert [("1.2.1", "done", False), ("1.2.2", "ready", True), ("1.2.3", "done", False)] == found
