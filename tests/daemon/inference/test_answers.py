@@ -197,3 +197,10 @@ def test_a_single_hot_cell_is_boxed_at_any_threshold() -> None:
     assert box is not None
     assert 200 < box.left < 250 < box.right < 300
     assert 100 < box.top < 150 < box.bottom < 200
+
+
+def test_evidence_all_over_the_film_is_no_place() -> None:
+    """A box around everything would look like knowledge."""
+    spread = np.ones((4, 4), np.float32)
+    spread[0, 0] = 0.0
+    assert box_on_film(spread, film(), threshold=0.4, min_peak=0) is None
