@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cxrd.findings import Box
 
-TRANSPARENT_BELOW = 0.25
+TRANSPARENT_BELOW = 0.4
 """Part of the peak under which heat is not drawn, so that anatomy stays readable."""
 
 STRONGEST = 0.55
@@ -26,15 +26,15 @@ def colours() -> Rgb:
     return np.ascontiguousarray(cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[0, :, ::-1])
 
 
-def blend(preview: NDArray[np.uint8], heats: Sequence[NDArray[np.float32]]) -> Rgb:
-    """Lay the strongest of several heats over a film.
+def blend(preview: NDArray[np.uint8], heat: NDArray[np.float32] | None) -> Rgb:
+    """Lay a heat over a film.
 
     Parameters
     ----------
     preview : uint8 (h, w)
         Film, bone white.
-    heats : sequence of float32 (gh, gw)
-        Maps in 0..1 of their own peak, over the whole film; none leaves the film as it is.
+    heat : float32 (gh, gw) or None
+        Map in 0..1 of its own peak, over the whole film; None leaves the film as it is.
 
     Returns
     -------
@@ -42,13 +42,12 @@ def blend(preview: NDArray[np.uint8], heats: Sequence[NDArray[np.float32]]) -> R
         RGB.
     """
     film = np.repeat(preview[:, :, np.newaxis], 3, axis=2)
-    if not heats:
+    if heat is None:
         return film
     height, width = preview.shape
-    fine = [cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR) for heat in heats]
-    heat = np.clip(np.max(fine, axis=0), 0.0, 1.0)
-    alpha = np.clip((heat - TRANSPARENT_BELOW) / (1 - TRANSPARENT_BELOW), 0.0, 1.0) * STRONGEST
-    painted = colours()[np.rint(heat * 255).astype(np.uint8)]
+    fine = np.clip(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), 0.0, 1.0)
+    alpha = np.clip((fine - TRANSPARENT_BELOW) / (1 - TRANSPARENT_BELOW), 0.0, 1.0) * STRONGEST
+    painted = colours()[np.rint(fine * 255).astype(np.uint8)]
     mixed = film * (1 - alpha[:, :, np.newaxis]) + painted * alpha[:, :, np.newaxis]
     return np.asarray(np.rint(mixed), np.uint8)
 

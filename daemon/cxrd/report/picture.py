@@ -45,8 +45,8 @@ def render(film: FilmAnalysis, preview: NDArray[np.uint8], facts: ReportFacts, n
     height, width = preview.shape
     size = (round(width * HEIGHT / height), HEIGHT)
     large = cv2.resize(preview, size, interpolation=cv2.INTER_AREA if height > HEIGHT else cv2.INTER_CUBIC)
-    shown = [x for a in film.answers for x in a.findings if x.answer is Answer.PRESENT and x.role is ClassRole.FINDING]
-    left = blend(np.asarray(large, np.uint8), [x.heat.grid() for x in shown if x.heat])
+    shown, painted = _shown(film), _painted(film)
+    left = blend(np.asarray(large, np.uint8), painted.heat.grid() if painted and painted.heat else None)
     draw_boxes(left, [b for x in shown for b in x.boxes], rows=film.film.rows, columns=film.film.columns)
     canvas = Image.new("RGB", (size[0] + PANEL, HEIGHT), PANEL_GREY)
     canvas.paste(Image.fromarray(left), (0, 0))
@@ -55,6 +55,17 @@ def render(film: FilmAnalysis, preview: NDArray[np.uint8], facts: ReportFacts, n
     _labels(draw, film, shown, size[0])
     _panel(draw, canvas, film, facts, now, size[0])
     return np.asarray(canvas, np.uint8)
+
+
+def _shown(film: FilmAnalysis) -> list[Finding]:
+    """Present findings of every model."""
+    said = [x for answer in film.answers for x in answer.findings]
+    return [x for x in said if x.answer is Answer.PRESENT and x.role is ClassRole.FINDING]
+
+
+def _painted(film: FilmAnalysis) -> Finding | None:
+    """The one finding whose heat is laid over the film: several at once would hide it."""
+    return max((x for x in _shown(film) if x.heat), key=lambda x: x.probability, default=None)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -142,14 +153,14 @@ def _foot(
     draw: ImageDraw.ImageDraw, canvas: Image.Image, film: FilmAnalysis, facts: ReportFacts, now: datetime, x0: int
 ) -> None:
     x, y = x0 + MARGIN, HEIGHT - 150
-    shown = [f for a in film.answers for f in a.findings if f.answer is Answer.PRESENT and f.role is ClassRole.FINDING]
-    if any(f.heat for f in shown):
+    painted = _painted(film)
+    if painted:
         scale = np.repeat(colours()[np.newaxis], 12, axis=0)
         canvas.paste(Image.fromarray(scale), (x, y))
-        draw.text((x + 266, y - 3), "model evidence", font=_font(15), fill=QUIET)
+        draw.text((x, y - 24), f"Model evidence for {_name(painted)}", font=_font(15), fill=WHITE)
         draw.text((x, y + 16), "weak", font=_font(13), fill=QUIET)
         draw.text((x + 256, y + 16), "strong", font=_font(13), fill=QUIET, anchor="ra")
-    elif shown:
+    elif _shown(film):
         draw.text((x, y), "No localisation for the findings above.", font=_font(15), fill=QUIET)
     else:
         draw.text((x, y), "No finding above its threshold.", font=_font(17), fill=WHITE)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrd.findings import Answer, Applicability, Box, FilmRef, ModelRef, View
+from cxrd.findings import Answer, Applicability, FilmRef, ModelRef, View
 from cxrd.inference.answers import answer, applies, judge
 from cxrd.inference.heatmap import box_on_film
 from cxrd.inference.manifest import IntendedUse, Manifest
@@ -181,14 +181,19 @@ def test_a_present_normal_film_has_heat_but_no_box() -> None:
 def test_one_map_for_all_classes_serves_each_present_one() -> None:
     """A class-agnostic map is not indexed by class."""
     shared = model(heat={"kind": "rollout", "height": 4, "width": 4, "per_class": False})
-    said = answer(shared, MODEL, probs(0.9, 0.1, 0.9, 0.1), np.ones((1, 4, 4), np.float32), film(), None)
+    said = answer(shared, MODEL, probs(0.9, 0.1, 0.9, 0.1), heat(0, 1, 1)[:1], film(), None)
     assert [1, 0, 1, 0] == [len(x.boxes) for x in said.findings]
 
 
-def test_an_even_map_boxes_the_whole_film() -> None:
-    """Edges are edges of pixels: 0 to columns, 0 to rows."""
-    box = box_on_film(np.ones((4, 4), np.float32), film(), threshold=0.4, min_peak=0.0)
-    assert Box(left=0, top=0, right=400, bottom=800) == box
+def test_a_box_reaches_the_edges_of_pixels() -> None:
+    """The upper left quarter: 0 to half the columns, 0 to half the rows, give or take half a fine step."""
+    grid = np.zeros((4, 4), np.float32)
+    grid[:2, :2] = 1.0
+    box = box_on_film(grid, film(), threshold=0.5, min_peak=0.0)
+    assert box is not None
+    assert (0, 0) == (box.left, box.top)
+    assert 200 == pytest.approx(box.right, abs=400 / 64)
+    assert 400 == pytest.approx(box.bottom, abs=800 / 64)
 
 
 def test_a_single_hot_cell_is_boxed_at_any_threshold() -> None:

@@ -90,4 +90,13 @@ def test_answers_differ_by_more_than_colour() -> None:
 def test_weak_heat_stays_transparent() -> None:
     """Anatomy under weak evidence is not painted over."""
     grid = np.full((4, 4), TRANSPARENT_BELOW * 0.9, np.float32)
-    assert not coloured(blend(np.full((64, 64), 120, np.uint8), [grid])).any()
+    assert not coloured(blend(np.full((64, 64), 120, np.uint8), grid)).any()
+
+
+def test_only_the_strongest_finding_is_painted() -> None:
+    """Two maps at once would hide the film; boxes show the others."""
+    weak = finding("Mass", Answer.PRESENT, hot=(0, 6)).model_copy(update={"probability": 0.6})
+    strong = finding("Pneumonia", Answer.PRESENT, hot=(5, 1))
+    both, alone = (picture(answer(CHARM, *said)) for said in ((weak, strong), (strong,)))
+    side = both.shape[1] - PANEL
+    np.testing.assert_array_equal(both[:, :side], alone[:, :side])
