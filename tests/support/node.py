@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.error import URLError
@@ -157,14 +158,15 @@ class Node:
         """Process id of each role that runs now."""
         found = {}
         for line in self.log.read_text().splitlines():
-            if '"started"' in line:
+            if '"started"' in line and line.endswith("}"):  # the last line may be half written
                 event = json.loads(line)
                 found[event["started"]] = event["pid"]
         return {role: pid for role, pid in found.items() if Path(f"/proc/{pid}").exists()}
 
     def kill_role(self, role: str) -> None:
         """End one child as a segmentation fault would."""
-        os.kill(self.children()[role], signal.SIGKILL)
+        with suppress(KeyError, ProcessLookupError):  # it died by itself a moment ago
+            os.kill(self.children()[role], signal.SIGKILL)
 
     def get(self, path: str) -> str:
         """Body of a page."""

@@ -62,5 +62,7 @@ class StandInPacs:
         status = self._behave(uid, self.receipts[uid])
         if status == SUCCESS:
             self.digests.setdefault(uid, set()).add(sha256(event.encoded_dataset(include_meta=False)).hexdigest())
-            (self.folder / f"{uid}.dcm").write_bytes(event.encoded_dataset())
+            part = self.folder / f"{uid}.part"
+            part.write_bytes(event.encoded_dataset())
+            part.rename(part.with_suffix(".dcm"))  # a reader of the folder never sees half an object
         return status

@@ -153,9 +153,19 @@ def release_all(connection: Connection, now: float, owner: str, *, error: str) -
 
 
 def bury(connection: Connection, now: float, held: Claim, *, error: str) -> None:
-    """Stop trying; an operator may revive it with :func:`requeue`."""
-    _mine(connection, held, state=JobState.DEAD, lease_until=None, finished_at=now, err=error)
-    _mourn(connection, now, held.id, held.kind, held.study_uid, error)
+    """Stop trying; an operator may revive it with :func:`requeue`, and an image that came meanwhile does so at once."""
+    moved = _job.rev > held.rev
+    _mine(
+        connection,
+        held,
+        state=case((moved, JobState.READY.value), else_=JobState.DEAD.value),
+        attempts=case((moved, 0), else_=_job.attempts),
+        lease_until=None,
+        finished_at=now,
+        err=error,
+    )
+    if connection.execute(select(_job.state).where(_job.id == held.id)).scalar_one() == JobState.DEAD:
+        _mourn(connection, now, held.id, held.kind, held.study_uid, error)
 
 
 def _mine(connection: Connection, held: Claim, **values: Any) -> None:

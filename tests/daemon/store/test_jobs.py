@@ -209,6 +209,17 @@ def test_retry_waits_and_bury_ends(database: Database) -> None:
     assert [] == claim(database)
 
 
+def test_an_image_that_came_meanwhile_keeps_its_study_alive(database: Database) -> None:
+    """What is buried is the old revision; the new one deserves its own attempts."""
+    arrive(database, 1)
+    (held,) = claim(database)
+    arrive(database, 2)
+    with database.write() as connection:
+        jobs.bury(connection, database.now(connection), held, error="never")
+    assert [("ready", 0)] == rows(database, "SELECT state, attempts FROM job")
+    assert [("received",)] == rows(database, "SELECT state FROM study")
+
+
 def test_released_work_counts_no_attempt(database: Database) -> None:
     """A worker that leaves in peace gives back what it did not begin."""
     arrive(database, 1)
