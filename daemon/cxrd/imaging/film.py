@@ -7,19 +7,22 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from cxrd.errors import Reason, Refused
-from cxrd.imaging.header import read_object
+from cxrd.imaging.header import read_header, text
+from cxrd.imaging.stored import MAX_PIXELS
 
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 GREY_TOLERANCE = 6
 """Largest difference between channels, of 255, that JPEG chroma leaves on a grey film."""
 
-Image.MAX_IMAGE_PIXELS = 100_000_000
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow has no argument for it; its own limit is lower, and only warns
 
 
 def as_dicom(data: bytes, name: str) -> bytes:
@@ -41,27 +44,42 @@ def as_dicom(data: bytes, name: str) -> bytes:
     Raises
     ------
     Refused
-        UNREADABLE: the picture cannot be decoded, or the file is neither picture nor DICOM.
+        UNREADABLE: the picture cannot be decoded, or the file is neither picture nor DICOM. MISSING_UID, TOO_LARGE.
     """
     if not data.startswith(SIGNATURES):
         return data if data[128:132] == b"DICM" else _with_meta(data)
     try:
         with Image.open(BytesIO(data)) as image:
-            image.load()
-            pixels = _pixels(image)
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+            _check_size(image, name)
+            pixels = _pixels(ImageOps.exif_transpose(image))
+    except (MemoryError, Refused):
+        raise
+    except Image.DecompressionBombError as error:
+        raise Refused(Reason.TOO_LARGE, f"{name} is larger than the limit of {MAX_PIXELS} pixels") from error
+    except Exception as error:
         raise Refused(Reason.UNREADABLE, f"{name} cannot be read as a picture: {type(error).__name__}") from error
     return _wrapped(pixels, sha256(data).hexdigest())
 
 
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise Refused(Reason.TOO_LARGE, f"{name} is larger than the limit of {MAX_PIXELS} pixels")
+
+
 def _with_meta(data: bytes) -> bytes:
-    """A bare data set as a Part 10 file in the encoding it parses as."""
-    dataset = read_object(data)
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    buffer = BytesIO()
-    dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
+    """A bare data set as a Part 10 file: its bytes as they are, behind the meta information that they lack."""
+    header = read_header(data)
+    start = bytes(128) + b"DICM"
+    if data.startswith(b"\x02\x00"):
+        return start + data
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(text(header, "SOPClassUID"))
+    meta.MediaStorageSOPInstanceUID = UID(text(header, "SOPInstanceUID"))
+    meta.TransferSyntaxUID = header.file_meta.TransferSyntaxUID
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, meta)
+    return start + buffer.getvalue() + data
 
 
 def _pixels(image: Image.Image) -> NDArray[np.unsignedinteger]:

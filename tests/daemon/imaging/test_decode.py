@@ -16,7 +16,8 @@ from pydicom import uid as ts
 from pydicom.encaps import encapsulate
 
 from cxrd.errors import Reason, Refused
-from cxrd.imaging.decode import MAX_PIXELS, decode
+from cxrd.imaging.decode import decode
+from cxrd.imaging.stored import MAX_PIXELS
 from support.datasets import encoded, film, pixels
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
