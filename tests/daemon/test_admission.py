@@ -6,6 +6,7 @@ import ast
 import csv
 import gzip
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 from pydicom import Dataset
 from pydicom import uid as sop
 
+from cxrd import report
 from cxrd.admission import Admitted, judge
 from cxrd.errors import Reason, Refused
-from cxrd.findings import View
-from support.datasets import DX, film
+from cxrd.findings import ArtefactKind, View
+from cxrd.imaging.header import read_header
+from support.analyses import FACTS, analysis, previews
+from support.datasets import DX, encoded, film
 
 MAMMO = "1.2.840.10008.5.1.4.1.1.1.2"
 
@@ -56,6 +60,15 @@ def reason(**changes: Any) -> Reason:
         ({"ViewPosition": "", "PatientOrientation": ["A", "F"]}, Reason.LATERAL),
         ({"ViewPosition": "", "ViewCodeSequence": coded("R-10236")}, Reason.LATERAL),
         ({"ViewPosition": "", "PatientOrientation": None, "SeriesDescription": "Chest lateral"}, Reason.LATERAL),
+        ({"ViewPosition": "RAO", "PatientOrientation": ""}, Reason.LATERAL),
+        ({"ViewPosition": "LLO", "PatientOrientation": ""}, Reason.LATERAL),
+        ({"ViewPosition": "", "PatientOrientation": "", "ViewCodeSequence": coded("399136008")}, Reason.LATERAL),
+        ({"BodyPartExamined": "TSPINE"}, Reason.BODY_PART),
+        ({"BodyPartExamined": "", "SeriesDescription": "ABDOMEN AP"}, Reason.BODY_PART),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, Reason.COLOUR),
+        ({"SOPClassUID": sop.SecondaryCaptureImageStorage, "Modality": "CR", "SamplesPerPixel": 3}, Reason.COLOUR),
+        ({"SOPClassUID": sop.GrayscaleSoftcopyPresentationStateStorage, "Modality": "PR"}, Reason.SOP_CLASS),
+        ({"SOPClassUID": sop.EncapsulatedPDFStorage, "Modality": "DOC"}, Reason.SOP_CLASS),
     ],
 )
 def test_what_is_refused_and_why(changes: dict[str, Any], expected: Reason) -> None:
@@ -78,6 +91,13 @@ def test_what_is_refused_and_why(changes: dict[str, Any], expected: Reason) -> N
         ({"BodyPartExamined": "PORTABLE CHEST"}, View.PA),
         ({"BodyPartExamined": "", "AnatomicRegionSequence": coded("T-D3000")}, View.PA),
         ({"ImageType": ["DERIVED", "SECONDARY"]}, View.PA),
+        ({"BodyPartExamined": "UNKNOWN"}, View.PA),
+        ({"BodyPartExamined": "TÓRAX"}, View.PA),
+        ({"ViewPosition": "PORTABLE AP"}, View.AP),
+        ({"ViewPosition": "", "PatientOrientation": "", "SeriesDescription": "Thorax p.a."}, View.PA),
+        ({"ViewPosition": "", "PatientOrientation": "", "SeriesDescription": "Bilateral chest"}, View.UNKNOWN),
+        ({"ViewPosition": "", "PatientOrientation": "", "StudyDescription": "CHEST LATERAL"}, View.UNKNOWN),
+        ({"SOPClassUID": sop.SecondaryCaptureImageStorage, "SourceImageSequence": []}, View.PA),
         ({"PhotometricInterpretation": "MONOCHROME1"}, View.PA),
     ],
 )
@@ -89,6 +109,41 @@ def test_what_is_admitted_and_as_which_view(changes: dict[str, Any], expected: V
 def test_a_view_read_from_free_text_is_said_so() -> None:
     """A reader should know that a description and not a tag named the view."""
     assert judge(film(ViewPosition="", PatientOrientation=None, ProtocolName="Thorax AP")).notes
+
+
+@pytest.mark.parametrize(("orientation", "noted"), [(["L", "F"], 0), (["L", "H"], 1), (["F", "R"], 1), ("", 0)])
+def test_a_film_that_is_not_stored_upright_is_noted(orientation: Any, noted: int) -> None:
+    """A model takes it as it is, so a reader should know."""
+    assert noted == len(judge(film(PatientOrientation=orientation)).notes)
+
+
+@pytest.mark.parametrize("kind", [ArtefactKind.SC, ArtefactKind.SR])
+def test_our_own_results_are_never_analysed(kind: ArtefactKind) -> None:
+    """A PACS may forward what it got from us; that must not become a film again, even if someone makes it grey."""
+    source = read_header(encoded(film()))
+    uid = source.SOPInstanceUID
+    made = report.build(
+        analysis(source),
+        {uid: source},
+        previews(source),
+        kinds=frozenset({kind}),
+        facts=FACTS,
+        now=datetime(2026, 1, 2, tzinfo=UTC),
+        supersedes=None,
+    )
+    result = read_header(next(a.data for a in made if a.kind is kind))
+    result.SamplesPerPixel, result.PhotometricInterpretation = 1, "MONOCHROME2"
+    with pytest.raises(Refused) as caught:
+        judge(result)
+    assert Reason.SOP_CLASS == caught.value.reason
+
+
+def test_messages_repeat_no_more_than_a_word_of_a_header() -> None:
+    """Someone may have typed a name there, and a log line must stay a line."""
+    with pytest.raises(Refused) as caught:
+        judge(film(BodyPartExamined="KNEE\nX" + "Y" * 500))
+    assert len(caught.value.message) < 80
+    assert "\n" not in caught.value.message
 
 
 def header(row: dict[str, str]) -> Dataset:

@@ -28,7 +28,7 @@ class Matrix(NamedTuple):
 def matrix(frame: bytes) -> Matrix | None:
     """Read the size of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K frame; None where it does not say (RLE, or damaged)."""
     at = frame.find(J2K_SIZE, 0, 512)  # some senders keep the boxes of a JP2 file before it
-    if at >= 0:
+    if 0 <= at <= len(frame) - 42:
         x, y, x0, y0 = (_number(frame, at + 8 + 4 * n, 4) for n in range(4))
         return Matrix(y - y0, x - x0, _number(frame, at + 40, 2))
     return _jpeg(frame) if frame.startswith(JPEG_START) else None

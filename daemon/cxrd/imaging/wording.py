@@ -34,8 +34,8 @@ LATERAL = re.compile(
 )
 """Lateral, oblique and decubitus projections, with the defined terms of View Position (C.8.3.1, C.8.11.2)."""
 
-_PA = re.compile(r"\bPA\b|POSTERO ?ANTERIOR")
-_AP = re.compile(r"\bAP\b|ANTERO ?POSTERIOR")
+_PA = re.compile(r"\bPA\b|POSTERO[ -]?ANTERIOR")
+_AP = re.compile(r"\bAP\b|ANTERO[ -]?POSTERIOR")
 _FRONTAL = re.compile(r"FRONTAL|\bFACE\b|\bFRENTE\b")
 _DOTTED = re.compile(r"\b(P[.\-/ ]{1,2}A|A[.\-/ ]{1,2}P)\b")
 
@@ -46,6 +46,8 @@ LATERAL_CODES = frozenset(
         "399182000", "399135007", "399356000", "399006002", "399038007", "399184004", "399236003", "399160007",
         "399312000", "399059000", "260427002", "260426006", "R-102C1", "R-10220", "R-40985", "R-10212", "R-10210",
         "R-10238", "R-10234", "R-10204", "R-10208", "R-10216", "R-40783", "R-40782",
+        "399074003", "399136008", "399108003", "399075002", "399099002", "399368009", "21114003",
+        "G-5207", "G-5209", "G-5206", "G-5208", "R-10230", "R-10226", "G-A472",
     }
 )  # fmt: skip
 """Lateral and oblique views of CID 4010 and 501: SNOMED CT, and the SRT (SNM3) codes that they replaced."""

@@ -101,6 +101,25 @@ def test_a_window_made_for_other_values_is_replaced() -> None:
     assert float(found.pixels.std()) > 0.2
 
 
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 32768, "WindowWidth": 65536}])
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+def test_a_film_shown_in_a_sliver_of_the_greys_is_stretched(window: dict[str, Any], photometric: str) -> None:
+    """12 bits called 16 would come out black, or white; its polarity stays."""
+    found = decode(encoded(ramp(BitsStored=16, HighBit=15, PhotometricInterpretation=photometric, **window)))
+    assert found.notes
+    assert (0.0, 1.0) == (float(found.pixels.min()), float(found.pixels.max()))
+    assert (photometric == "MONOCHROME1") == bool(found.pixels[0, 0] > 0.5)
+
+
+def test_a_film_of_one_value_is_left_alone() -> None:
+    """There is nothing to stretch, and nothing to divide by."""
+    dataset = film()
+    pixels(dataset, np.full((64, 64), 7, np.uint16), bits_stored=12)
+    found = decode(encoded(dataset))
+    assert () == found.notes
+    np.testing.assert_allclose(found.pixels, 7 / 4095, atol=1e-7)
+
+
 def test_rescale_comes_before_the_window() -> None:
     """Slope 2 and intercept -100 move the window's middle to stored 1050."""
     dataset = ramp(RescaleSlope=2, RescaleIntercept=-100, WindowCenter=2000.5, WindowWidth=4001)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from cxrd.errors import Reason, Refused
-from cxrd.imaging.decode import decode
-from cxrd.imaging.film import as_dicom
-from cxrd.imaging.header import read_header
 from cxrd.imaging.preprocess import Preprocess, apply, display
 
 
@@ -44,39 +37,16 @@ def test_the_preview_keeps_the_aspect_and_never_grows() -> None:
     assert (30, 20) == display(np.zeros((30, 20), np.float32), 100).shape
 
 
-def picture(array: np.ndarray, kind: str) -> bytes:
-    """An encoded picture."""
-    buffer = BytesIO()
-    Image.fromarray(array).save(buffer, kind)
-    return buffer.getvalue()
+@pytest.mark.parametrize("name", ["plain", "dicom_clahe"])
+def test_a_mirrored_view_of_a_film_is_an_input_like_any_other(name: str) -> None:
+    """Mirrored films reach the model as a reversed view, not as a copy."""
+    film = np.random.default_rng(0).random((96, 80), np.float32)
+    wanted = Preprocess.model_validate({"id": name, "height": 32, "width": 32})
+    np.testing.assert_array_equal(apply(wanted, film[:, ::-1].copy()), apply(wanted, film[:, ::-1]))
 
 
-def test_a_grey_picture_goes_the_way_of_dicom() -> None:
-    """PNG of 8 bit in, the same values out; the same picture is always the same study."""
-    array = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    first, second = (as_dicom(picture(array, "PNG"), "a.png") for _ in range(2))
-    np.testing.assert_allclose(decode(first).pixels, array / 255, atol=1e-6)
-    assert read_header(first).StudyInstanceUID == read_header(second).StudyInstanceUID
-
-
-def test_sixteen_bits_survive() -> None:
-    """A PNG of a detector."""
-    array = np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)
-    np.testing.assert_allclose(decode(as_dicom(picture(array, "PNG"), "a.png")).pixels, array / 65535, atol=1e-6)
-
-
-def test_grey_in_three_channels_is_grey_and_colour_is_refused() -> None:
-    """Many archives keep films as RGB; a photograph is none."""
-    grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
-    assert (16, 16) == decode(as_dicom(picture(grey, "JPEG"), "a.jpg")).pixels.shape
-    photo = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
-    with pytest.raises(Refused) as caught:
-        decode(as_dicom(picture(photo, "PNG"), "a.png"))
-    assert Reason.COLOUR == caught.value.reason
-
-
-def test_a_broken_picture_is_unreadable() -> None:
-    """Truncated after the signature."""
-    with pytest.raises(Refused) as caught:
-        as_dicom(picture(np.zeros((64, 64), np.uint8), "PNG")[:60], "a.png")
-    assert Reason.UNREADABLE == caught.value.reason
+def test_equalisation_works_on_the_films_own_range() -> None:
+    """Half the exposure, the same input: min and max are taken out first."""
+    film = np.random.default_rng(0).random((128, 128), np.float32)
+    wanted = Preprocess(id="dicom_clahe", height=64, width=64)
+    np.testing.assert_allclose(apply(wanted, film), apply(wanted, film * 0.5 + 0.2), atol=2 / 255)

@@ -1,0 +1,114 @@
+"""Words that headers use, in the forms that people type them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.sr._concepts_dict import concepts
+from pydicom.sr._snomed_dict import mapping
+
+from cxrd.findings import View
+from cxrd.imaging.wording import (
+    FRONTAL_CODES,
+    LATERAL_CODES,
+    frontal_in,
+    lateral_in,
+    names_chest,
+    names_other_part,
+    plain,
+    says_nothing,
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "frontal", "lateral"),
+    [
+        ("Thorax p.a.", View.PA, False),
+        ("thorax a.p. liegend", View.AP, False),
+        ("CHEST_PA", View.PA, False),
+        ("W033 Thorax A-P", View.AP, False),
+        ("Chest posteroanterior", View.PA, False),
+        ("Antero-posterior projection", View.AP, False),
+        ("view: PA", View.PA, False),
+        ("PORTABLE AP SEMI-ERECT", View.AP, False),
+        ("AP/PA", View.FRONTAL, False),
+        ("THORAX FACE", View.FRONTAL, False),
+        ("Tórax frontal", View.FRONTAL, False),
+        ("Thorax pa/lat", View.PA, True),
+        ("Thorax seitl.", None, True),
+        ("Tórax perfil", None, True),
+        ("Thorax de profil", None, True),
+        ("Chest lat.", None, True),
+        ("LATERO-LATERALE", None, True),
+        ("L-Lateral", None, True),
+        ("Schräg", None, True),
+        ("RAO", None, True),
+        ("LLO", None, True),
+        ("L DECUBITUS", None, True),
+        ("Bilateral chest", None, False),
+        ("laterality unknown", None, False),
+        ("Chest 1 view", None, False),
+        ("Kapelle", None, False),
+    ],
+)
+def test_projections(words: str, frontal: View | None, lateral: bool) -> None:  # noqa: FBT001
+    """Several languages, dots, accents and underscores."""
+    assert (frontal, lateral) == (frontal_in(plain(words)), lateral_in(plain(words)))
+
+
+@pytest.mark.parametrize("part", ["CHEST", "Thorax", "TÓRAX", "LUNGS", "RIBS", "NON GRID CHEST", "胸部", "Brustkorb"])
+def test_the_chest(part: str) -> None:
+    """By its name in several languages."""
+    assert names_chest(plain(part))
+
+
+@pytest.mark.parametrize("part", ["KNEE", "ABDOMEN", "THORACIC SPINE", "Brustwirbelsäule", "TSPINE", "SKULL", "HAND"])
+def test_what_is_not_the_chest(part: str) -> None:
+    """Also where a chest word stands in its name."""
+    assert not names_chest(plain(part))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [("Abdomen AP", True), ("KUB", True), ("Chest and abdomen", False), ("portable", False)]
+)
+def test_descriptions_that_name_another_part(words: str, expected: bool) -> None:  # noqa: FBT001
+    """Only where the chest is not named beside it."""
+    assert expected == names_other_part(plain(words))
+
+
+@pytest.mark.parametrize("part", ["", "UNKNOWN", "Other", "n/a", "?", "--"])
+def test_what_consoles_write_for_nothing(part: str) -> None:
+    """It is as good as blank."""
+    assert says_nothing(plain(part))
+
+
+@given(st.text(max_size=40))
+def test_plain_words_stay_plain(words: str) -> None:
+    """Whatever is typed, a second pass changes nothing."""
+    assert plain(words) == plain(plain(words))
+
+
+CURRENT: dict[str, str] = mapping["SRT"]
+NAMED = cast("dict[str, dict[str, Any]]", concepts["SCT"]).values()
+MEANINGS = {code: words.lower() for named in NAMED for code, (words, _) in named.items()}
+
+
+def meaning(code: str) -> str:
+    """What the standard's own tables say of a SNOMED CT or SRT code."""
+    return MEANINGS[CURRENT.get(code, code)]
+
+
+@pytest.mark.parametrize("code", sorted(LATERAL_CODES))
+def test_codes_of_lateral_and_oblique_views_mean_that(code: str) -> None:
+    """A wrong digit would be another concept, or none."""
+    assert any(word in meaning(code) for word in ("lateral", "oblique", "medial"))
+
+
+@pytest.mark.parametrize("code", sorted(FRONTAL_CODES.keys() - {"R-10214"}))
+def test_codes_of_frontal_views_mean_that(code: str) -> None:
+    """And none is oblique. R-10214 is left out: real headers use it for PA, the tables know its successor alone."""
+    assert FRONTAL_CODES[code] == frontal_in(plain(meaning(code)))
+    assert not lateral_in(plain(meaning(code)))
