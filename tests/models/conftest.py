@@ -19,12 +19,12 @@ WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
 
 def _declare_torchvision_operators() -> object:
     """Let a CUDA build of torchvision import beside a CPU build of torch (pytorch issue 122494)."""
-    import torch  # noqa: PLC0415 - absent on a machine that only runs the daemon
+    from torch import library  # noqa: PLC0415 - absent on a machine that only runs the daemon
 
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    registry = library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
-    return library
+        registry.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+    return registry
 
 
 if find_spec("torch") is not None:
