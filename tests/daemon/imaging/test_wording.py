@@ -93,7 +93,7 @@ def test_plain_words_stay_plain(words: str) -> None:
 
 CURRENT: dict[str, str] = mapping["SRT"]
 NAMED = cast("dict[str, dict[str, Any]]", concepts["SCT"]).values()
-MEANINGS = {code: words.lower() for named in NAMED for code, (words, _) in named.items()}
+MEANINGS: dict[str, str] = {code: words.lower() for named in NAMED for code, (words, _) in named.items()}
 
 
 def meaning(code: str) -> str:
