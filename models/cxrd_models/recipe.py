@@ -104,7 +104,18 @@ class ReportRecipe(Value):
 
 
 class Recipe(Value):
-    """A training run's decisions; the digest of this value is in the run and in the package."""
+    """A training run's decisions; the digest of this value is in the run and in the package.
+
+    Attributes
+    ----------
+    ema : float
+        Share of the average of weights kept at each step; 0 keeps the last weights instead.
+    monitor : {"mean", "weighted"}
+        How the AUROCs of the classes on validation become the one score that chooses an epoch: each class
+        alike, or by its positive films, which is steadier where some have few.
+    remarks : tuple of str
+        What a reader of the card must know and the figures do not tell.
+    """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     title: str
@@ -114,7 +125,9 @@ class Recipe(Value):
     task: str
     seed: int = 0
     ema: float = Field(0, ge=0, lt=1)
+    monitor: Literal["mean", "weighted"] = "weighted"
     data_licence: str
+    remarks: tuple[str, ...] = ()
     preprocess: PreprocessRecipe = PreprocessRecipe()
     model: dict[str, Any] = Field(default_factory=dict)
     augment: AugmentRecipe = AugmentRecipe()

@@ -119,16 +119,17 @@ def _shortcut(s: Mapping[str, Any]) -> str:
 
 def _limits(recipe: Recipe, judged: Judged) -> str:
     rows, columns = recipe.grid
+    remarks = "".join(f"- {remark}\n" for remark in recipe.remarks)
     return f"""## Limits
 
-- Small: {judged.found.films} test films. The intervals above are wide and mean what they say.
+{remarks}- Small: {judged.found.films} test films. The intervals above are wide and mean what they say.
 - Labels were mined from reports by software; re-readings found many of them wrong, Pneumonia most of all.
 - Half of the films exist only at 64 x 64 pixels: nodules and fine lines cannot be learnt from those.
 - Pneumonia's figure is not skill alone: the sharper collection is nearly all Pneumonia or no finding at all.
 - Probabilities are calibrated on the validation split's share of positives, which no hospital has.
 - Classes marked "no" have too few positive films for a threshold or a claim: computed, not reported.
 - Not tested: children, laterals, other scanners, other countries.
-- Heat tells where a score came from, on a {rows // 32} x {columns // 32} grid. It is no outline of disease.
+- Heat tells where a score came from, on a {rows // 32} x {columns // 32} grid; its aim was not measured.
 """
 
 

@@ -166,10 +166,9 @@ def predict(model: nn.Module, image: Tensor, rows: Tensor) -> NDArray[np.float32
 
 
 def validate(job: Job, model: nn.Module) -> tuple[float, dict[str, float]]:
-    """Mean AUROC of the classes with enough validation films, weighted by their positives, and each class's.
+    """Mean AUROC of the classes with enough validation films, as the recipe's monitor says, and each class's.
 
-    Only pairs of films of one source count, so that telling sources apart earns nothing. The weights keep a
-    class with five positives from choosing the epoch by chance.
+    Only pairs of films of one source count, so that telling sources apart earns nothing.
     """
     films, rows = job.films, job.films.val
     logits = predict(model, films.image, rows)
@@ -182,7 +181,8 @@ def validate(job: Job, model: nn.Module) -> tuple[float, dict[str, float]]:
         positives = float(target[use, k].sum())
         area = float(auroc_within(target[use, k], logits[use, k], source[use])[0])
         if positives >= max(job.recipe.report.min_val, 1) and not math.isnan(area):
-            each[name], weight[name] = area, positives
+            each[name] = area
+            weight[name] = positives if job.recipe.monitor == "weighted" else 1.0
     return (float(np.average(list(each.values()), weights=list(weight.values()))) if each else 0.0), each
 
 
