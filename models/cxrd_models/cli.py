@@ -72,7 +72,7 @@ def evaluate(
     """
     with _told(Console(stderr=True)) as console:
         found = evaluate_package(package, data, out, Watch(console=console))
-        console.print(figures_table(found))
+        Console().print(figures_table(found))  # the answer is for stdout, progress for stderr
 
 
 @contextmanager
