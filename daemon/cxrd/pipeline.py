@@ -20,14 +20,15 @@ from cxrd import admission
 from cxrd.findings import FilmAnalysis, FilmRef, ModelAnswer, ModelRef, StudyAnalysis
 from cxrd.imaging.decode import decode
 from cxrd.imaging.header import read_header
+from cxrd.imaging.lungs import lung_mask, mask_on
 from cxrd.imaging.preprocess import Preprocess, apply, display
 from cxrd.inference.answers import answer
 
 if TYPE_CHECKING:  # a decode process needs no ONNX Runtime in its address space
     from cxrd.inference.engine import Classifier
 
-ModelRun = Callable[[ModelRef, int, float], None]
-"""Told after each run of a model: which, how many films, seconds."""
+ModelRun = Callable[[ModelRef, int, float, int | None], None]
+"""Told after each run of a model: which, how many films, seconds, and how many films an ensemble's second graph saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,24 @@ class Plan:
     ----------
     preprocesses : tuple of Preprocess
         Each distinct one once.
+    lung_grids : tuple of (int, int)
+        Rows and columns of each lung mask that a model wants.
     preview_size : int
         Longer side of the preview, pixels.
     """
 
     preprocesses: tuple[Preprocess, ...]
+    lung_grids: tuple[tuple[int, int], ...]
     preview_size: int
 
     @classmethod
     def of(cls, classifiers: Iterable[Classifier], preview_size: int) -> Plan:
         """Collect the distinct preprocesses of a model set."""
-        return cls(tuple(dict.fromkeys(c.manifest.preprocess for c in classifiers)), preview_size)
+        loaded = tuple(classifiers)
+        grids = (_grid(c) for c in loaded if c.takes_mask)
+        return cls(
+            tuple(dict.fromkeys(c.manifest.preprocess for c in loaded)), tuple(dict.fromkeys(grids)), preview_size
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,8 @@ class Prepared:
         Patient's age at the examination, where the header tells.
     inputs : Mapping from Preprocess to float32 (1, H, W), 0..1
         Model inputs, in the orientation the models expect (never mirrored).
+    lungs : Mapping from (rows, columns) to float32 (1, rows, columns), 0..1
+        Lung masks, in the same orientation.
     preview : uint8 (h, w)
         Display-ready film in the *source's* orientation.
     notes : tuple of str
@@ -74,6 +84,7 @@ class Prepared:
     film: FilmRef
     age_years: float | None
     inputs: Mapping[Preprocess, NDArray[np.float32]]
+    lungs: Mapping[tuple[int, int], NDArray[np.float32]]
     preview: NDArray[np.uint8]
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
@@ -103,6 +114,8 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
     decoded = perf_counter()
     pixels = radiograph.pixels[:, ::-1] if radiograph.mirrored else radiograph.pixels
     inputs = {p: apply(p, pixels) for p in plan.preprocesses}
+    mask = lung_mask(pixels) if plan.lung_grids else None  # once, whatever the grids
+    lungs = {} if mask is None else {grid: mask_on(grid, mask) for grid in plan.lung_grids}
     preview = display(radiograph.pixels, plan.preview_size)
     rows, columns = radiograph.pixels.shape
     film = FilmRef(
@@ -118,7 +131,7 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
     )
     seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}
     notes = (*admitted.notes, *radiograph.notes)
-    return Prepared(film, age_years(header), inputs, preview, notes, seconds)
+    return Prepared(film, age_years(header), inputs, lungs, preview, notes, seconds)
 
 
 def age_years(header: Dataset) -> float | None:
@@ -136,7 +149,7 @@ def age_years(header: Dataset) -> float | None:
 def analyse(
     classifiers: Sequence[Classifier],
     prepared: Sequence[Prepared],
-    observe: ModelRun = lambda _model, _films, _seconds: None,
+    observe: ModelRun = lambda _model, _films, _seconds, _second: None,
 ) -> tuple[FilmAnalysis, ...]:
     """Run every model once over all films, whichever studies they belong to.
 
@@ -157,9 +170,11 @@ def analyse(
     answers: list[list[ModelAnswer]] = [[] for _ in prepared]
     for classifier in classifiers:
         images = np.stack([film.inputs[classifier.manifest.preprocess] for film in prepared])
+        masks = np.stack([film.lungs[_grid(classifier)] for film in prepared]) if classifier.takes_mask else None
         started = perf_counter()
-        outputs = classifier.run(images)
-        observe(classifier.ref, len(prepared), perf_counter() - started)
+        outputs = classifier.run(images, masks)
+        asked_again = int(outputs.second.sum()) if classifier.manifest.gate else None
+        observe(classifier.ref, len(prepared), perf_counter() - started, asked_again)
         for index, film in enumerate(prepared):
             heat = None if outputs.heat is None else outputs.heat[index]
             answers[index].append(
@@ -168,6 +183,10 @@ def analyse(
     return tuple(
         FilmAnalysis(film=film.film, answers=tuple(given)) for film, given in zip(prepared, answers, strict=True)
     )
+
+
+def _grid(classifier: Classifier) -> tuple[int, int]:
+    return classifier.manifest.preprocess.height, classifier.manifest.preprocess.width
 
 
 def conclude(study_uid: str, films: Sequence[FilmAnalysis], *, config_digest: str) -> StudyAnalysis:

@@ -6,129 +6,20 @@ whole, every fault in one message. Relative paths are relative to the working di
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import socket
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
+from cxrd.crashpoints import POINTS
 from cxrd.errors import ConfigError
+from cxrd.peers import Destination, Dicom, Port, Section, Source
 
 ROLES = ("listen", "infer", "build", "deliver", "tick", "web")
-
-
-def _ae_title(value: str) -> str:
-    """PS3.5 6.2 AE: 1 to 16 printable ASCII characters, no backslash, not only spaces."""
-    text = value.strip()
-    if not 1 <= len(text) <= 16 or not text.isascii() or not text.isprintable() or "\\" in text:
-        msg = "an AE title has 1 to 16 printable ASCII characters without a backslash"
-        raise ValueError(msg)
-    return text
-
-
-AETitle = Annotated[str, AfterValidator(_ae_title)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class Section(BaseModel):
-    """A frozen part of the tree; unknown keys are faults, so that a typing error never passes silently."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(Section):
-    """A system that may send films.
-
-    Attributes
-    ----------
-    name : str
-        Label in metrics, logs and audit.
-    ae_title : str
-        Calling AE title that this source uses.
-    hosts : tuple of str
-        Addresses, networks (CIDR) or host names it may call from; empty allows every address.
-    quiet_period_s : float
-        Seconds without a new image of a study before the study is analysed.
-    """
-
-    name: str = Field(min_length=1, max_length=64)
-    ae_title: AETitle
-    hosts: tuple[str, ...] = ()
-    quiet_period_s: float = Field(5.0, ge=0, le=86400)
-
-    def allows(self, address: str) -> bool:
-        """Whether a peer address (text form of IPv4 or IPv6) may use this source's AE title."""
-        return not self.hosts or any(_matches(host, address) for host in self.hosts)
-
-
-def _matches(host: str, address: str) -> bool:
-    peer = ipaddress.ip_address(address)
-    try:
-        return peer in ipaddress.ip_network(host, strict=False)
-    except ValueError:  # a name: ask the resolver now, because hospital DNS changes
-        try:
-            return address in {info[4][0] for info in socket.getaddrinfo(host, None)}
-        except OSError:
-            return False
-
-
-class Dicom(Section):
-    """The listener.
-
-    Attributes
-    ----------
-    ae_title, bind, port
-        Who we are and where we listen; port 0 takes a free one.
-    sources : tuple of Source
-        Empty accepts every caller as the source "any" (for a bench, not for a hospital).
-    max_associations : int
-        Associations held at once; the next one is rejected with "local limit exceeded".
-    max_object_mb : int
-        Largest object taken, MiB; a larger one is answered 0xA700.
-    timeout_s : float
-        Seconds of silence after which an association is aborted.
-    quiet_period_s : float
-        Quiet period of a caller that no source names.
-    """
-
-    ae_title: AETitle = "CXRD"
-    bind: str = "0.0.0.0"  # noqa: S104 - a DICOM listener serves the hospital network; sources limit who may speak
-    port: Port = 11112
-    sources: tuple[Source, ...] = ()
-    max_associations: int = Field(16, ge=1, le=1000)
-    max_object_mb: int = Field(256, ge=1, le=4096)
-    timeout_s: float = Field(60.0, gt=0, le=3600)
-    quiet_period_s: float = Field(5.0, ge=0, le=86400)
-
-    def source_for(self, ae_title: str, address: str) -> Source | None:
-        """The source a caller is, or None when it may not speak to us."""
-        if not self.sources:
-            return Source(name="any", ae_title=ae_title or "ANY", quiet_period_s=self.quiet_period_s)
-        return next((s for s in self.sources if s.ae_title == ae_title.strip() and s.allows(address)), None)
-
-
-class Destination(Section):
-    """A PACS that receives results.
-
-    Attributes
-    ----------
-    send : tuple of {"sr", "sc", "gsps"}
-        Kinds of object it gets.
-    timeout_s : float
-        Seconds to wait for the network, the association and each C-STORE answer.
-    """
-
-    name: str = Field(min_length=1, max_length=64)
-    ae_title: AETitle
-    host: str
-    port: Annotated[int, Field(ge=1, le=65535)]
-    send: tuple[Literal["sr", "sc", "gsps"], ...] = ("sr", "sc")
-    timeout_s: float = Field(30.0, gt=0, le=3600)
 
 
 class Database(Section):
@@ -329,6 +220,7 @@ class Settings(BaseSettings):
     audit: Audit = Audit()
     retention: Retention = Retention()
     schedule: Schedule = Schedule()
+    crash_at: Literal["", *POINTS] = ""  # type: ignore[valid-type]  # for tests: see cxrd.crashpoints
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:
@@ -341,6 +233,12 @@ class Settings(BaseSettings):
                 msg = f"{what}: each name must be its own, but {', '.join(doubled)} stands twice"
                 raise ValueError(msg)
         return self
+
+    def longest_wait_s(self) -> float:
+        """Seconds that a job is ever made to wait: quiet periods, holds and waits between attempts."""
+        sources = (*self.dicom.sources, Source(name="any", ae_title="ANY", quiet_period_s=self.dicom.quiet_period_s))
+        held = [max(s.quiet_period_s, s.hold_open_s) for s in sources]
+        return max(*held, self.delivery.backoff_cap_s, 60.0) + 60.0
 
     def digest(self) -> str:
         """sha256 (hex) of what shapes a result: report and model selection, not addresses or timeouts."""

@@ -14,7 +14,7 @@ from pydicom.uid import BasicTextSRStorage, ImplicitVRLittleEndian, SecondaryCap
 
 from cxrd.delivery.sender import Outcome, Outgoing, send
 from cxrd.demo.pacs import StandInPacs
-from cxrd.settings import Destination
+from cxrd.peers import Destination
 from support.datasets import encoded, film, pixels
 from support.node import Node, free_port, until
 from support.packages import make_package

@@ -16,7 +16,7 @@ from cxrd.delivery.sender import Outcome, Outgoing, send
 from cxrd.demo.pacs import StandInPacs
 from cxrd.demo.samples import samples
 from cxrd.imaging.header import read_header
-from cxrd.settings import Destination
+from cxrd.peers import Destination
 from support.node import Node, until
 from support.packages import make_package
 

@@ -14,10 +14,11 @@ from typing import Any
 from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import Connection
 
-from cxrd.delivery.sender import Outcome, Outgoing, SendResult, send
+from cxrd.crashpoints import reach
+from cxrd.delivery.sender import Outcome, Outgoing, SendResult, echo, send
 from cxrd.findings import ArtefactKind
 from cxrd.settings import Settings
-from cxrd.store import jobs, results
+from cxrd.store import jobs, lanes, results
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.store.retry import backoff
@@ -41,7 +42,6 @@ class Courier:
     """
 
     kind = JobKind.DELIVER
-    batch_size = 1
 
     def __init__(self, database: Database, payload: PayloadStore, settings: Settings, metrics: m.Metrics) -> None:
         self._database = database
@@ -51,9 +51,10 @@ class Courier:
         self._metrics = metrics
         self._log: Any = logger()
 
-    def blocked_lanes(self) -> Sequence[str]:
-        """No lane is blocked: a job of a destination that is down waits by its own due time."""
-        return ()
+    def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
+        """Lease one delivery of a destination that is open and has a free sender."""
+        caps = {name: d.max_associations for name, d in self._destinations.items()}
+        return lanes.claim(connection, now, caps, owner=owner, lease_s=lease_s)
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """Send what the destination of each claim has not taken."""
@@ -61,10 +62,11 @@ class Courier:
             yield self._deliver(claim)
 
     def _deliver(self, claim: jobs.Claim) -> Step:
-        destination = self._destinations.get(claim.lane)
-        if destination is None:
-            error = f"destination {claim.lane} is not configured any more; configure it and requeue the study"
-            return Step(claim, lambda connection, now: jobs.bury(connection, now, claim, error=error))
+        destination = self._destinations[claim.lane]
+        with self._database.read() as connection:
+            knock = lanes.must_knock(connection, destination.name)
+        if knock and not echo(destination, self._settings.dicom.ae_title):
+            return self._still_closed(claim)
         inference_id = int(claim.payload["inference_id"])
         with self._database.read() as connection:
             waiting = results.undelivered(connection, inference_id, destination.name)
@@ -84,11 +86,20 @@ class Courier:
             for row in waiting
         ]
         started = perf_counter()
+        reach("deliver_before_send")
         answers = list(send(destination, self._settings.dicom.ae_title, outgoing)) if outgoing else []
+        reach("deliver_after_send")
         self._metrics.observe(m.STAGE, perf_counter() - started, stage="deliver")
         for answer in answers:
             self._metrics.count(m.DELIVERIES, destination=destination.name, outcome=str(answer.outcome))
         return self._close(claim, answers, {row.sop_uid: row.kind for row in waiting})
+
+    def _still_closed(self, claim: jobs.Claim) -> Step:
+        def effect(connection: Connection, now: float) -> None:
+            lanes.failed(connection, now, claim.lane, jitter=random())  # noqa: S311 - jitter is no secret
+            jobs.release(connection, now, claim)
+
+        return Step(claim, effect)
 
     def _wait(self, claim: jobs.Claim) -> float:
         delivery = self._settings.delivery
@@ -105,7 +116,13 @@ class Courier:
                 answer=answer.message, again_in_s=round(wait, 1) if again and not rejected else None,
             )  # fmt: skip
 
+        unheard = bool(answers) and all(a.status is None and a.outcome is Outcome.RETRY for a in answers)
+
         def effect(connection: Connection, now: float) -> None:
+            if unheard:
+                lanes.failed(connection, now, claim.lane, jitter=random())  # noqa: S311 - jitter is no secret
+            else:
+                lanes.answered(connection, now, claim.lane)
             for answer in answers:
                 if answer.outcome is Outcome.STORED:
                     results.mark_stored(connection, now, answer.sop_uid, claim.lane, answer.status or 0)

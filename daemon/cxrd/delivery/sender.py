@@ -20,7 +20,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from cxrd.errors import Reason, Refused
-from cxrd.settings import Destination
+from cxrd.peers import Destination
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # read the file as it is sent; the alternative decodes and re-encodes
 

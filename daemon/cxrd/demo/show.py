@@ -29,7 +29,8 @@ from cxrd.errors import CxrdError
 from cxrd.findings import Answer
 from cxrd.imaging.film import as_dicom
 from cxrd.imaging.header import read_header
-from cxrd.settings import Destination, load
+from cxrd.peers import Destination
+from cxrd.settings import load
 from cxrd.store import views
 from cxrd.store.database import Database
 

@@ -24,8 +24,8 @@ class Preprocess(Value):
     Attributes
     ----------
     id : {"plain", "dicom_clahe"}
-        ``plain``: resize by area. ``dicom_clahe``: contrast-limited equalisation at native size (clip 2.0, 8 x 8
-        tiles, after seed 003), then bilinear resize.
+        ``plain``: resize by area, and linearly along an axis that is enlarged. ``dicom_clahe``: contrast-limited
+        equalisation at native size (clip 2.0, 8 x 8 tiles, after seed 003), then bilinear resize.
     height, width : int
         Pixels of the model's input.
     """
@@ -53,7 +53,10 @@ def apply(preprocess: Preprocess, pixels: NDArray[np.float32]) -> NDArray[np.flo
     size = (preprocess.width, preprocess.height)
     match preprocess.id:
         case "plain":
-            resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+            rows, columns = pixels.shape
+            least = (min(columns, size[0]), min(rows, size[1]))
+            shrunk = cv2.resize(pixels, least, interpolation=cv2.INTER_AREA)
+            resized = shrunk if least == size else cv2.resize(shrunk, size, interpolation=cv2.INTER_LINEAR)
         case "dicom_clahe":
             equalised = cv2.createCLAHE(CLAHE_CLIP, CLAHE_TILES).apply(_stretched(pixels))
             resized = cv2.resize(equalised, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) / np.float32(255)

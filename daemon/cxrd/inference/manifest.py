@@ -77,7 +77,7 @@ class HeatSpec(Value):
     box_threshold : float
         Part of the peak above which a cell belongs to the box, 0..1.
     min_peak : float
-        Raw peak below which there is no localisation.
+        Raw peak below which there is no localisation; maps of an ensemble sum to 1, an even one is 1 / cells.
     """
 
     kind: str
@@ -86,6 +86,30 @@ class HeatSpec(Value):
     per_class: bool
     box_threshold: float = Field(0.4, ge=0, lt=1)
     min_peak: FiniteFloat = 0.0
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the map."""
+        return self.height, self.width
+
+
+class GateSpec(Value):
+    """A second graph that is asked where the first is unsure.
+
+    Attributes
+    ----------
+    graph : str
+        File of the second graph.
+    threshold : float
+        The first graph answers alone where its strongest class reaches this, 0..1: 0 never asks the second, 1
+        always does, but where the first says exactly 1.
+    weight : float
+        Share of the first graph in a blend, 0..1.
+    """
+
+    graph: str
+    threshold: Unit
+    weight: Unit
 
 
 class Calibration(Value):
@@ -164,7 +188,9 @@ class Manifest(Value):
     classes : tuple of ModelClass
         In the order of the graph's outputs.
     inputs : tuple of str
-        Names of the graph's inputs.
+        Names of the inputs of every graph: ``image``, then ``mask`` for lungs of the same shape.
+    gate : GateSpec or None
+        Of an ensemble of two graphs whose classes exclude each other.
     metrics : dict of str to Metric
         By name, e.g. ``auroc_Effusion``.
     files : dict of str to str
@@ -178,8 +204,9 @@ class Manifest(Value):
     task: Literal["binary", "multiclass", "multilabel"]
     classes: tuple[ModelClass, ...] = Field(min_length=1)
     preprocess: Preprocess
-    inputs: tuple[str, ...] = ("image",)
+    inputs: tuple[Literal["image", "mask"], ...] = ("image",)
     heat: HeatSpec | None = None
+    gate: GateSpec | None = None
     calibration: Calibration | None = None
     intended_use: IntendedUse
     training: Training
@@ -207,6 +234,17 @@ class Manifest(Value):
             faults.append("calibration has not one scale and bias for each class")
         if GRAPH not in self.files:
             faults.append(f"files does not name {GRAPH}")
+        if self.inputs not in {("image",), ("image", "mask")}:
+            faults.append("inputs are image, or image and mask")
+        faults += self._gate_faults()
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def _gate_faults(self) -> list[str]:
+        if self.gate is None:
+            return []
+        faults = [] if self.exclusive else ["a gate needs classes that exclude each other"]
+        if self.gate.graph not in self.files or self.gate.graph == GRAPH:
+            faults.append(f"files does not name the gate's graph {self.gate.graph}")
+        return faults

@@ -18,14 +18,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Protocol
+from uuid import uuid4
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, uid
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 
+from cxrd.crashpoints import reach
 from cxrd.errors import Reason, StoreError
 from cxrd.intake import contexts
-from cxrd.settings import Dicom, Source
-from cxrd.store import arrivals
+from cxrd.peers import Dicom, Source
+from cxrd.store import arrivals, carriers
 from cxrd.store.arrivals import Arrival, Received
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
@@ -38,6 +41,9 @@ CANNOT_UNDERSTAND = 0xC000
 
 REJECTED_PERMANENT, BY_USER = 1, 1
 CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = 3, 7
+
+RADIOGRAPHS = frozenset({uid.ComputedRadiographyImageStorage, uid.DigitalXRayImageStorageForPresentation})
+"""SOP classes that are complete as one image: what a source's fast path is for."""
 
 HEADER_TAGS = (
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber",
@@ -67,6 +73,7 @@ class Request:
     sop_uid: str
     transfer_syntax: str
     data: bytes
+    association: str = ""
 
 
 class Listener:
@@ -94,13 +101,14 @@ class Listener:
         self._observer = observer
         self._log: Any = logger()
         self._ae = AE(settings.ae_title)
-        self._ae.supported_contexts = contexts.accepted()
+        self._ae.supported_contexts = [contexts.verification()]  # a caller gets the others once it is known
         self._ae.maximum_associations = settings.max_associations
         self._ae.maximum_pdu_size = 0  # unlimited: fewer, larger PDUs cost the receiver less
         self._ae.network_timeout = settings.timeout_s
         self._ae.acse_timeout = settings.timeout_s
         self._ae.dimse_timeout = settings.timeout_s
         self._server: Any = None
+        self._names: dict[Association, str] = {}  # of associations that brought something
 
     def start(self) -> int:
         """Listen in threads of this process.
@@ -119,6 +127,7 @@ class Listener:
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_C_ECHO, lambda _event: SUCCESS),
             (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_CONN_CLOSE, self._on_close),
         ]
         address = (self._settings.bind, self._settings.port)
         try:
@@ -146,6 +155,7 @@ class Listener:
         elif called != self._settings.ae_title:
             self._reject(event, source.name, CALLED_AE_NOT_RECOGNISED, "called_ae")
         else:
+            event.assoc.acceptor.supported_contexts = contexts.answering(asked.presentation_context_definition_list)
             self._observer.association(source.name, "accepted")
 
     def _reject(self, event: evt.Event, source: str, diagnostic: int, outcome: str) -> None:
@@ -170,6 +180,7 @@ class Listener:
                 str(command.AffectedSOPInstanceUID),
                 str(event.context.transfer_syntax),
                 _part10(event),
+                self._names.setdefault(event.assoc, uuid4().hex),
             )
             outcome, status = self.store(request)
         except StoreError as error:
@@ -182,6 +193,17 @@ class Listener:
             return CANNOT_UNDERSTAND
         self._observer.instance(name, outcome, len(request.data) if outcome != Received.DUPLICATE else 0)
         return status
+
+    def _on_close(self, event: evt.Event) -> None:
+        """Let the study go that this association carried; without the store it goes by itself, later."""
+        name = self._names.pop(event.assoc, None)
+        if name is None:
+            return
+        try:
+            with self._database.write() as connection:
+                carriers.let_go(connection, self._database.now(connection), name)
+        except StoreError as error:
+            self._log.warning("the study of a closed association waits out its hold", error=str(error))
 
     def store(self, request: Request) -> tuple[str, int]:
         """Make one object durable.
@@ -199,7 +221,7 @@ class Listener:
         self._refuse_when_full(len(request.data))
         digest = self._payload.put(request.data)
         header = parse_header(request.data)
-        trouble = _contradiction(header, request)
+        trouble = contradiction(header, request)
         with self._database.write() as connection:
             now = self._database.now(connection)
             if trouble:
@@ -217,7 +239,9 @@ class Listener:
                 )
                 received = None
             else:
-                received = arrivals.receive(connection, now, _arrival(header, request, digest))
+                received = arrivals.receive(connection, now, arrival_of(header, request, digest))
+            reach("listen_before_commit")
+        reach("listen_after_commit")
         if received is None or received is Received.CONFLICT:
             self._log.warning(
                 "object kept aside", instance=request.sop_uid, why=str(trouble[0] if trouble else received)
@@ -249,7 +273,7 @@ def parse_header(data: bytes) -> Dataset:
         return Dataset()
 
 
-def _contradiction(header: Dataset, request: Request) -> tuple[Reason, str] | None:
+def contradiction(header: Dataset, request: Request) -> tuple[Reason, str] | None:
     """Why an object must be kept aside, None when it may be filed."""
     if not _text(header, "SOPInstanceUID"):
         return Reason.UNREADABLE, "the header cannot be parsed: no SOP Instance UID in the data set"
@@ -262,7 +286,9 @@ def _contradiction(header: Dataset, request: Request) -> tuple[Reason, str] | No
     return None
 
 
-def _arrival(header: Dataset, request: Request, digest: str) -> Arrival:
+def arrival_of(header: Dataset, request: Request, digest: str) -> Arrival:
+    """What the rows need of an object."""
+    fast = request.source.fast_path and request.sop_class in RADIOGRAPHS
     return Arrival(
         sop_uid=request.sop_uid,
         sop_class=request.sop_class,
@@ -277,7 +303,9 @@ def _arrival(header: Dataset, request: Request, digest: str) -> Arrival:
         patient_id=_text(header, "PatientID")[:64],
         study_date=_text(header, "StudyDate")[:16],
         stat=_text(header, "RequestedProcedurePriority").upper() in {"STAT", "HIGH"},
-        quiet_period_s=request.source.quiet_period_s,
+        quiet_period_s=0.0 if fast else request.source.quiet_period_s,
+        association="" if fast else request.association,
+        hold_s=request.source.hold_open_s,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from cxrd.delivery import sender
+from cxrd.intake.adoption import Adoption
 from cxrd.service.roles import Parts
 from cxrd.work.upkeep import Upkeep
 
@@ -18,5 +19,6 @@ def run(parts: Parts) -> None:
         parts.payload,
         settings,
         echoes={d.name: partial(sender.echo, d, settings.dicom.ae_title) for d in settings.destinations},
+        adopt=Adoption(parts.database, parts.payload),
         metrics=parts.metrics,
     ).run(parts.stop)

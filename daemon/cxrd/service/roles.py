@@ -14,7 +14,7 @@ from importlib import import_module
 from threading import Event
 from typing import Any
 
-from cxrd import __version__
+from cxrd import __version__, crashpoints
 from cxrd.errors import CxrdError
 from cxrd.settings import Settings
 from cxrd.store import jobs
@@ -77,6 +77,8 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
     metrics = m.Metrics()
     if restarts:
         metrics.count(m.RESTARTS, role=role)
+    else:
+        crashpoints.arm(settings.crash_at)
     database = Database(settings.database.url)
     heartbeat = Heartbeat(database, worker_id, settings.work.lease_s)
 

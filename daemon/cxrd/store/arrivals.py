@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, insert, select, update
 
 from cxrd.errors import Reason
-from cxrd.store import audit, jobs, schema
+from cxrd.store import audit, carriers, jobs, schema
 from cxrd.store.audit import What
 from cxrd.store.schema import InstanceState, StudyState
 
@@ -25,6 +25,10 @@ class Arrival:
         Bytes.
     quiet_period_s : float
         Seconds without a new image before the study is analysed.
+    association : str
+        Name of the association that brought it; "" when it came without one.
+    hold_s : float
+        Seconds that the open association may hold the study up, from this image on.
     stat : bool
         The order is urgent; it stays so for the whole study.
     """
@@ -43,6 +47,8 @@ class Arrival:
     study_date: str = ""
     stat: bool = False
     quiet_period_s: float = 0.0
+    association: str = ""
+    hold_s: float = 0.0
 
 
 class Received(StrEnum):
@@ -96,8 +102,17 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
         now,
         study_uid=arrival.study_uid,
         priority=jobs.STAT_PRIORITY if urgent else jobs.ROUTINE_PRIORITY,
-        due=now + arrival.quiet_period_s,
+        due=now + (max(arrival.quiet_period_s, arrival.hold_s) if arrival.association else arrival.quiet_period_s),
     )
+    if arrival.association and arrival.hold_s:
+        carriers.carry(
+            connection,
+            now,
+            arrival.association,
+            arrival.study_uid,
+            quiet_period_s=arrival.quiet_period_s,
+            hold_s=arrival.hold_s,
+        )
     stored = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
     audit.record(connection, now, What.INSTANCE_STORED, arrival.sop_uid, stored)
     return Received.STORED

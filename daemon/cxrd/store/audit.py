@@ -36,6 +36,10 @@ class What(StrEnum):
     JOB_REAPED = "job_reaped"
     JOB_DEAD = "job_dead"
     JOB_REQUEUED = "job_requeued"
+    DESTINATION_CLOSED = "destination_closed"
+    DESTINATION_OPEN = "destination_open"
+    DESTINATION_PAUSED = "destination_paused"
+    DESTINATION_RESUMED = "destination_resumed"
 
 
 def record(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cxrd.errors import CxrdError
@@ -25,6 +25,8 @@ from cxrd.store.schema import JobKind, JobState, StudyState
 PAYLOAD_VERSION = 1
 STAT_PRIORITY = 0
 ROUTINE_PRIORITY = 50
+PARK_S = 60.0
+"""What is not due within this many seconds is delayed instead of ready (engine rule 7)."""
 
 _job = schema.job.c
 
@@ -69,11 +71,16 @@ def claim(  # noqa: PLR0913 - each is a part of the statement
     owner: str,
     limit: int,
     lease_s: float,
-    excluded_lanes: Sequence[str] = (),
+    lane: str = "",
 ) -> list[Claim]:
     """Lease what is due: STAT first, then the longest due.
 
     A job whose worker died comes alone, so that a poisonous one takes no innocent with it (engine rule 5).
+
+    Parameters
+    ----------
+    lane : str
+        Only jobs of this lane; what is not delivered has none.
 
     Returns
     -------
@@ -81,9 +88,13 @@ def claim(  # noqa: PLR0913 - each is a part of the statement
         At most ``limit``; either clean jobs only or one suspect.
     """
     suspects = kind is JobKind.INFER
-    ready = [_job.kind == kind, _job.payload_v <= PAYLOAD_VERSION, _job.state == JobState.READY, _job.due <= now]
-    if excluded_lanes:
-        ready.append(_job.lane.not_in(excluded_lanes))
+    ready = [
+        _job.kind == kind,
+        _job.lane == lane,
+        _job.payload_v <= PAYLOAD_VERSION,
+        _job.state == JobState.READY,
+        _job.due <= now,
+    ]
     order = (_job.priority, _job.due, _job.id)
     if suspects:
         first = connection.execute(select(_job.crashes).where(*ready).order_by(*order).limit(1)).scalar()
@@ -137,7 +148,7 @@ def finish(connection: Connection, now: float, held: Claim) -> None:
 
 def retry(connection: Connection, now: float, held: Claim, *, delay_s: float, error: str) -> None:
     """Give a claim back to be tried after ``delay_s`` seconds."""
-    _mine(connection, held, state=JobState.READY, due=now + delay_s, lease_until=None, err=error)
+    _mine(connection, held, state=waiting_state(delay_s), due=now + delay_s, lease_until=None, err=error)
 
 
 def release(connection: Connection, now: float, held: Claim) -> None:
@@ -168,6 +179,13 @@ def bury(connection: Connection, now: float, held: Claim, *, error: str) -> None
         _mourn(connection, now, held.id, held.kind, held.study_uid, error)
 
 
+def bury_unclaimed(connection: Connection, now: float, row: Row[Any], *, error: str) -> None:
+    """Stop trying a job that nobody holds."""
+    dead = {"state": JobState.DEAD, "finished_at": now, "err": error}
+    connection.execute(update(schema.job).where(_job.id == row.id, _job.state == JobState.READY).values(**dead))
+    _mourn(connection, now, row.id, row.kind, row.study_uid, error)
+
+
 def _mine(connection: Connection, held: Claim, **values: Any) -> None:
     mine = and_(_job.id == held.id, _job.fence == held.fence, _job.state == JobState.LEASED)
     if connection.execute(update(schema.job).where(mine).values(**values)).rowcount != 1:
@@ -182,10 +200,15 @@ def _mourn(connection: Connection, now: float, job_id: int, kind: str, study_uid
 
 
 def renew(connection: Connection, now: float, owner: str, lease_s: float) -> int:
-    """Push the end of every lease of a worker, and note its heartbeat; how many leases."""
+    """Push the end of every lease of a worker and of its threads, and note its heartbeat; how many leases."""
     connection.execute(update(schema.worker).where(schema.worker.c.id == owner).values(beat_at=now))
-    mine = and_(_job.owner == owner, _job.state == JobState.LEASED)
+    mine = and_(_owned_by(owner), _job.state == JobState.LEASED)
     return connection.execute(update(schema.job).where(mine).values(lease_until=now + lease_s)).rowcount
+
+
+def _owned_by(worker: str) -> ColumnElement[bool]:
+    """A worker's threads claim under its id, a ``#`` and a number."""
+    return or_(_job.owner == worker, _job.owner.startswith(f"{worker}#", autoescape=True))
 
 
 def reap(connection: Connection, now: float, *, max_crashes: int, dead_owners: Collection[str] = ()) -> list[int]:
@@ -201,7 +224,7 @@ def reap(connection: Connection, now: float, *, max_crashes: int, dead_owners: C
     list of int
         Ids of the jobs that were taken back or buried.
     """
-    gone = and_(_job.state == JobState.LEASED, or_(_job.lease_until < now, _job.owner.in_(dead_owners)))
+    gone = and_(_job.state == JobState.LEASED, or_(_job.lease_until < now, *(_owned_by(dead) for dead in dead_owners)))
     rows = connection.execute(select(schema.job).where(gone).with_for_update(skip_locked=True)).all()
     for row in rows:
         poison = row.crashes + 1 >= max_crashes
@@ -224,6 +247,35 @@ def void_leases(connection: Connection, now: float) -> int:
     connection.execute(delete(schema.worker))
     values = {"state": JobState.READY, "lease_until": None, "fence": _job.fence + 1, "due": now}
     return connection.execute(update(schema.job).where(_job.state == JobState.LEASED).values(**values)).rowcount
+
+
+def waiting_state(wait_s: float) -> JobState:
+    """State of a job that is due in so many seconds."""
+    return JobState.DELAYED if wait_s > PARK_S else JobState.READY
+
+
+def promote(connection: Connection, now: float, *, ahead_s: float) -> int:
+    """Make delayed jobs ready that are due within ``ahead_s`` seconds; how many."""
+    due = and_(_job.state == JobState.DELAYED, _job.due <= now + ahead_s)
+    return connection.execute(update(schema.job).where(due).values(state=JobState.READY)).rowcount
+
+
+def clamp(connection: Connection, now: float, *, longest_wait_s: float, lease_s: float) -> int:
+    """Bring times back that only a clock that was set back explains; how many jobs.
+
+    Parameters
+    ----------
+    longest_wait_s : float
+        No job is ever made to wait longer than this, so one that is due later is due now.
+    lease_s : float
+        Likewise the longest lease.
+    """
+    waiting = _job.state.in_((JobState.READY, JobState.DELAYED))
+    late = and_(waiting, _job.due > now + longest_wait_s)
+    found = connection.execute(update(schema.job).where(late).values(due=now, state=JobState.READY)).rowcount
+    held = and_(_job.state == JobState.LEASED, _job.lease_until > now + 2 * lease_s)
+    found += connection.execute(update(schema.job).where(held).values(lease_until=now + lease_s)).rowcount
+    return found
 
 
 def enqueue(  # noqa: PLR0913 - each is a column
@@ -261,7 +313,7 @@ def debounce(connection: Connection, now: float, *, study_uid: str, priority: in
                 "rev": _job.rev + 1,
                 "due": bindparam("due_again", due),
                 "priority": case((_job.priority < priority, _job.priority), else_=priority),
-                "state": case((leased, _job.state), else_=JobState.READY.value),
+                "state": case((leased, _job.state), else_=waiting_state(due - now).value),
                 "attempts": case((leased, _job.attempts), else_=0),
                 "crashes": case((leased, _job.crashes), else_=0),
             },
@@ -270,10 +322,11 @@ def debounce(connection: Connection, now: float, *, study_uid: str, priority: in
 
 
 def requeue(connection: Connection, now: float, *, study_uid: str, actor: str) -> int:
-    """Revive a study's dead jobs, or analyse it anew when it has none; how many jobs are ready again."""
+    """Revive a study's dead and delayed jobs, or analyse it anew when it has none; how many jobs are ready again."""
     mine = _job.study_uid == study_uid
     ready = {"state": JobState.READY, "due": now, "attempts": 0, "crashes": 0, "err": ""}
-    revived = connection.execute(update(schema.job).where(mine, _job.state == JobState.DEAD).values(**ready)).rowcount
+    stopped = _job.state.in_((JobState.DEAD, JobState.DELAYED))
+    revived = connection.execute(update(schema.job).where(mine, stopped).values(**ready)).rowcount
     if not revived:
         again = and_(mine, _job.kind == JobKind.INFER, _job.state != JobState.LEASED)
         revived = connection.execute(update(schema.job).where(again).values(**ready, rev=_job.rev + 1)).rowcount
@@ -311,7 +364,7 @@ def _row(now: float, kind: JobKind, dedupe: str, study_uid: str, priority: int, 
         "study_uid": study_uid,
         "lane": "",
         "priority": priority,
-        "state": JobState.READY,
+        "state": waiting_state(due - now),
         "due": due,
         "rev": 1,
         "attempts": 0,

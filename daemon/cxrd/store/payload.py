@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
+from cxrd.crashpoints import reach
 from cxrd.errors import PayloadLost, StoreError
 
 STALE_S = 3600.0
@@ -60,11 +62,15 @@ class PayloadStore:
                 with temporary.open("xb") as file:
                     file.write(data)
                     file.flush()
+                    reach("payload_written")
                     os.fsync(file.fileno())
+                reach("payload_synced")
                 temporary.rename(target)
+                reach("payload_renamed")
             # also for bytes that are here already: whoever wrote them may have died, or failed, before this
             for folder in (target.parent, target.parent.parent, self.root):
                 _sync_folder(folder)
+            reach("payload_durable")
         except OSError as error:
             with suppress(OSError):  # a disk that turned read-only; sweep comes round
                 temporary.unlink(missing_ok=True)
@@ -90,6 +96,11 @@ class PayloadStore:
     def free_bytes(self) -> int:
         """Free bytes on the volume, for an unprivileged writer."""
         return shutil.disk_usage(self.root).free
+
+    def digests(self, *, before: float) -> Iterator[list[str]]:
+        """Names of all files last changed before an epoch time, one folder of them at a time."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]")):
+            yield [file.name for file in folder.iterdir() if file.stat().st_mtime < before]
 
     def sweep(self, *, older_than_s: float = STALE_S) -> int:
         """Remove temporary files that a dead writer left; how many."""

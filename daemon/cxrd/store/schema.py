@@ -31,8 +31,12 @@ class JobKind(StrEnum):
 
 
 class JobState(StrEnum):
-    """ready → leased → done, back to ready on failure, or dead until an operator revives it."""
+    """ready → leased → done, back to ready on failure, or dead until an operator revives it.
 
+    What is not due for long is delayed: the claim never walks over it, and ``tick`` makes it ready in time.
+    """
+
+    DELAYED = "delayed"
     READY = "ready"
     LEASED = "leased"
     DONE = "done"
@@ -132,8 +136,12 @@ job = Table(
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
     Index(
-        "job_ready", "kind", "priority", "due", "id",
+        "job_next", "kind", "lane", "priority", "due", "id",
         sqlite_where=text("state = 'ready'"), postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "job_delayed", "due",
+        sqlite_where=text("state = 'delayed'"), postgresql_where=text("state = 'delayed'"),
     ),
     Index(
         "job_leased", "lease_until",
@@ -188,6 +196,15 @@ dest = Table(
     Column("fails", Integer, nullable=False),
     Column("open_until", Double, nullable=False),
     Column("paused", Boolean, nullable=False),
+)
+
+carrier = Table(
+    "carrier",
+    metadata,
+    Column("association", String(64), primary_key=True),
+    Column("study_uid", String(64), nullable=False, index=True),
+    Column("quiet_period_s", Double, nullable=False),
+    Column("until", Double, nullable=False),
 )
 
 worker = Table(

@@ -27,12 +27,11 @@ class Handler(Protocol):
     """Turns claims into steps; slow work (GPU, network) happens between transactions, never inside one."""
 
     kind: JobKind
-    batch_size: int
+
+    def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[Claim]:
+        """Lease what this handler can do next."""
+        ...
 
     def __call__(self, claims: Sequence[Claim]) -> Iterable[Step]:
         """Yield one step for each claim."""
-        ...
-
-    def blocked_lanes(self) -> Sequence[str]:
-        """Lanes that must not be claimed now."""
         ...

@@ -70,6 +70,10 @@ DELIVERIES = Metric(
     "cxrd_deliveries_total", Kind.COUNTER, ("destination", "outcome"), "Objects sent, by what the destination answered."
 )
 DESTINATION_UP = Metric("cxrd_destination_up", Kind.GAUGE, ("destination",), "1 when the last C-ECHO was answered.")
+GATE_FILMS = Metric("cxrd_gate_films_total", Kind.COUNTER, ("model",), "Films that a gated ensemble judged.")
+GATE_SECOND = Metric(
+    "cxrd_gate_second_total", Kind.COUNTER, ("model",), "Films that an ensemble's second graph was asked about."
+)
 MODEL_INFO = Metric(
     "cxrd_model_info",
     Kind.GAUGE,
@@ -96,7 +100,8 @@ SEAL_LAG = Metric("cxrd_audit_seal_lag_seconds", Kind.QUERY, (), "Age of the old
 SPOOL_FREE = Metric("cxrd_spool_free_bytes", Kind.QUERY, (), "Free bytes where payloads lie.")
 
 TABLE: tuple[Metric, ...] = (
-    ASSOCIATIONS, INSTANCES, RECEIVED_BYTES, REFUSED, STAGE, TURNAROUND_SECONDS, BATCH, MODEL_DURATION, SCORE, POSITIVE,
+    ASSOCIATIONS, INSTANCES, RECEIVED_BYTES, REFUSED, STAGE, TURNAROUND_SECONDS, BATCH, MODEL_DURATION, GATE_FILMS,
+    GATE_SECOND, SCORE, POSITIVE,
     DELIVERIES, DESTINATION_UP, MODEL_INFO, RESTARTS, STUDIES, QUEUE_JOBS, OLDEST_JOB, OLDEST_UNDELIVERED,
     LAST_INSTANCE, SEAL_LAG, SPOOL_FREE,
 )  # fmt: skip

@@ -16,8 +16,8 @@ from cxrd import report
 from cxrd.errors import PayloadLost
 from cxrd.findings import ArtefactKind, FilmAnalysis
 from cxrd.imaging.header import read_header
+from cxrd.peers import Destination
 from cxrd.report.facts import ReportFacts
-from cxrd.settings import Destination
 from cxrd.store import jobs, results
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
@@ -42,7 +42,6 @@ class BuildHandler:
     """
 
     kind = JobKind.BUILD
-    batch_size = 1
 
     def __init__(
         self,
@@ -61,9 +60,9 @@ class BuildHandler:
         self._facts = facts
         self._metrics = metrics
 
-    def blocked_lanes(self) -> Sequence[str]:
-        """Building has one lane and it is never blocked."""
-        return ()
+    def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
+        """Lease one analysis."""
+        return jobs.claim(connection, now, self.kind, owner=owner, limit=1, lease_s=lease_s)
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """One step for each claim: artefacts, deliveries and their jobs in one transaction."""

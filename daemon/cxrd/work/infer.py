@@ -69,7 +69,7 @@ class InferHandler:
         settings: Settings,
         metrics: m.Metrics,
     ) -> None:
-        self.batch_size = settings.inference.batch_size
+        self._batch_size = settings.inference.batch_size
         self._database = database
         self._payload = payload
         self._classifiers = classifiers
@@ -79,9 +79,9 @@ class InferHandler:
         self._metrics = metrics
         self._log: Any = logger()
 
-    def blocked_lanes(self) -> Sequence[str]:
-        """Inference has one lane and it is never blocked."""
-        return ()
+    def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
+        """Lease a batch of studies."""
+        return jobs.claim(connection, now, self.kind, owner=owner, limit=self._batch_size, lease_s=lease_s)
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """Decode, judge and analyse; one step for each study."""
@@ -165,7 +165,10 @@ class InferHandler:
         self._log.info("study refused", study=claim.study_uid, reasons=reasons)
         return Step(claim, effect)
 
-    def _model_ran(self, model: ModelRef, films: int, seconds: float) -> None:
+    def _model_ran(self, model: ModelRef, films: int, seconds: float, asked_again: int | None) -> None:
+        if asked_again is not None:
+            self._metrics.count(m.GATE_FILMS, films, model=model.id)
+            self._metrics.count(m.GATE_SECOND, asked_again, model=model.id)
         self._metrics.observe(m.BATCH, films, model=model.id)
         self._metrics.observe(m.MODEL_DURATION, seconds, model=model.id)
         self._metrics.observe(m.STAGE, seconds, stage="infer")

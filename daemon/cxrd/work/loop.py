@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from cxrd.crashpoints import reach
 from cxrd.errors import CxrdError, StoreError
 from cxrd.settings import Work
 from cxrd.store import jobs
@@ -85,17 +86,12 @@ class Loop:
 
     def _once(self) -> bool:
         with self._database.write() as connection:
-            claims = jobs.claim(
-                connection,
-                self._database.now(connection),
-                self._handler.kind,
-                owner=self._owner,
-                limit=self._handler.batch_size,
-                lease_s=self._settings.lease_s,
-                excluded_lanes=tuple(self._handler.blocked_lanes()),
+            claims = self._handler.claim(
+                connection, self._database.now(connection), owner=self._owner, lease_s=self._settings.lease_s
             )
         if not claims:
             return False
+        reach(f"{self._handler.kind}_claimed")
         self._handle(claims)
         return True
 
@@ -124,6 +120,8 @@ class Loop:
         try:
             with self._database.write() as connection:
                 effect(connection, self._database.now(connection))
+                reach(f"{self._handler.kind}_before_commit")
+            reach(f"{self._handler.kind}_after_commit")
         except jobs.Fenced:
             self._log.warning("lease was lost; its result is discarded", job=claim.id, study=claim.study_uid)
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from cxrd.crashpoints import reach
 from cxrd.settings import Settings
-from cxrd.store import audit, jobs
+from cxrd.store import audit, carriers, jobs, lanes
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.watch import metrics as m
@@ -33,6 +34,8 @@ class Upkeep:
         Intervals, and the crashes after which a job is dead.
     echoes : Mapping from destination name to callable
         Asks one destination for a C-ECHO.
+    adopt : callable
+        Files objects whose rows are missing; how many.
     metrics : Metrics
         Where the answers go.
     """
@@ -44,12 +47,14 @@ class Upkeep:
         settings: Settings,
         *,
         echoes: Mapping[str, Echo],
+        adopt: Callable[[], int],
         metrics: m.Metrics,
     ) -> None:
         self._database = database
         self._payload = payload
         self._settings = settings
         self._echoes = echoes
+        self._adopt = adopt
         self._metrics = metrics
         self._log: Any = logger()
 
@@ -58,6 +63,7 @@ class Upkeep:
         scheduler = BackgroundScheduler(timezone="UTC")
         for chore, seconds in (
             (self.reap, self._settings.schedule.reap_s),
+            (self.look_ahead, self._settings.schedule.reap_s),
             (self.seal, self._settings.audit.seal_s),
             (self.ask_destinations, self._settings.schedule.echo_s),
             (self.sweep, self._settings.retention.sweep_s),
@@ -71,14 +77,32 @@ class Upkeep:
     def reap(self) -> None:
         """Give the work of dead workers to others."""
         with self._database.write() as connection:
-            reaped = jobs.reap(connection, self._database.now(connection), max_crashes=self._settings.work.max_crashes)
+            now = self._database.now(connection)
+            reaped = jobs.reap(connection, now, max_crashes=self._settings.work.max_crashes)
+            carriers.forget(connection, now)
         if reaped:
             self._log.warning("leases ended without a result", jobs=reaped)
+
+    def look_ahead(self) -> None:
+        """Make jobs ready that are due soon, and bring times back that a clock set back has left far away."""
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            jobs.promote(connection, now, ahead_s=jobs.PARK_S)
+            clamped = jobs.clamp(
+                connection, now, longest_wait_s=self._settings.longest_wait_s(), lease_s=self._settings.work.lease_s
+            ) + lanes.clamp(connection, now)
+            stray = lanes.bury_strays(connection, now, [d.name for d in self._settings.destinations])
+        if clamped:
+            self._log.warning("jobs were due later than anything is: was a clock set back?", jobs=clamped)
+        if stray:
+            self._log.error("deliveries to destinations that are not configured any more", jobs=stray)
 
     def seal(self) -> None:
         """Chain the newest audit rows."""
         with self._database.write() as connection:
             audit.seal(connection, self._database.now(connection))
+            reach("seal_before_commit")
+        reach("seal_after_commit")
 
     def ask_destinations(self) -> None:
         """Set ``cxrd_destination_up`` by C-ECHO."""
@@ -86,8 +110,9 @@ class Upkeep:
             self._metrics.set(m.DESTINATION_UP, float(echo()), destination=name)
 
     def sweep(self) -> None:
-        """Remove temporary files that a dead writer left."""
+        """Remove temporary files that a dead writer left, and adopt files that no row names."""
         self._payload.sweep()
+        self._adopt()
 
     def _guarded(self, chore: Callable[[], None]) -> Callable[[], None]:
         def guarded() -> None:

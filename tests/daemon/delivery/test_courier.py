@@ -12,15 +12,15 @@ from cxrd.delivery.courier import Courier
 from cxrd.demo.pacs import SUCCESS, Behaviour, StandInPacs
 from cxrd.errors import PayloadLost
 from cxrd.findings import ArtefactKind
-from cxrd.settings import Delivery, Destination, Settings
-from cxrd.store import jobs, results
+from cxrd.peers import Destination
+from cxrd.settings import Delivery, Settings
+from cxrd.store import jobs, lanes, results
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
-from cxrd.store.schema import JobKind
 from cxrd.watch.metrics import Metrics
 from support.datasets import encoded, film
 from support.node import free_port
-from support.rows import STUDY, arrive, claim, record, rows
+from support.rows import STUDY, arrive, record, rows
 
 BUSY, BROKEN, DUPLICATE = 0xA700, 0xC000, 0x0111
 
@@ -38,6 +38,8 @@ def peer(folder: Path, behave: Behaviour) -> Iterator[StandInPacs]:
 def courier(database: Database, payload: PayloadStore, port: int, name: str = "pacs") -> Courier:
     """A courier with one destination and hardly any wait."""
     destination = Destination(name=name, ae_title="PACS", host="127.0.0.1", port=port, timeout_s=5)
+    with database.write() as connection:
+        lanes.register(connection, [name])
     waits = Delivery(backoff_base_s=0.001, backoff_cap_s=0.001)
     return Courier(database, payload, Settings(destinations=(destination,), delivery=waits), Metrics())
 
@@ -62,10 +64,13 @@ def waiting(database: Database, payload: PayloadStore) -> str:
 
 def deliver(database: Database, carry: Courier) -> None:
     """Work on the delivery once."""
-    until_due = claim(database, JobKind.DELIVER)
-    while not until_due:
-        until_due = claim(database, JobKind.DELIVER)
-    for step in carry(until_due):
+    for _ in range(1000):
+        with database.write() as connection:
+            held = carry.claim(connection, database.now(connection) + 0.001, owner="w1", lease_s=60.0)
+        if held:
+            break
+    assert held, "nothing was due"
+    for step in carry(held):
         with database.write() as connection:
             step.effect(connection, database.now(connection))
 
@@ -145,14 +150,33 @@ def test_a_permanent_answer_waits_for_a_person(database: Database, payload: Payl
     assert ("done", "delivered") == state(database)
 
 
-def test_a_pacs_that_is_down_is_waited_for_without_end(database: Database, payload: PayloadStore) -> None:
-    """Attempts alone never kill a delivery."""
+def test_a_pacs_that_is_down_is_left_alone_and_asked_again(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """After five failed associations nothing is sent for a while; then one C-ECHO decides, and nothing was lost."""
     waiting(database, payload)
     carry = courier(database, payload, free_port())
-    for _ in range(7):
+    for _ in range(lanes.FAILURES_TO_CLOSE):
         deliver(database, carry)
     assert "ready" == state(database)[0]
-    assert [(7,)] == rows(database, "SELECT attempts FROM job WHERE kind = 'deliver'")
+    assert not later(database, carry, seconds=0), "a closed destination is not tried"
+    assert later(database, carry, seconds=1000), "after the pause it is"
+    ((attempts, fails),) = rows(database, "SELECT job.attempts, dest.fails FROM job, dest WHERE kind = 'deliver'")
+    assert (attempts, fails) == (5, 6), "a C-ECHO without an answer costs no attempt"
+    with peer(tmp_path / "pacs", scripted(SUCCESS)) as pacs:
+        assert later(database, courier(database, payload, pacs.port), seconds=10000)
+    assert ("done", "delivered") == state(database)
+    assert [(0, 0.0)] == rows(database, "SELECT fails, open_until FROM dest")
+
+
+def later(database: Database, carry: Courier, *, seconds: float) -> bool:
+    """Work on what is due ``seconds`` from now; False when nothing may be claimed."""
+    with database.write() as connection:
+        held = carry.claim(connection, database.now(connection) + seconds, owner="w1", lease_s=60.0)
+    for step in carry(held):
+        with database.write() as connection:
+            step.effect(connection, database.now(connection) + seconds)
+    return bool(held)
 
 
 def test_a_duplicate_after_an_attempt_without_answer_is_success(
@@ -179,7 +203,9 @@ def test_somebody_elses_object_under_our_uid_is_no_success(
 def test_a_destination_that_left_the_configuration_is_named(database: Database, payload: PayloadStore) -> None:
     """The message says what to do."""
     waiting(database, payload)
-    deliver(database, courier(database, payload, free_port(), name="other"))
+    with database.write() as connection:
+        assert lanes.bury_strays(connection, database.now(connection), ["pacs"]) == 0
+        assert lanes.bury_strays(connection, database.now(connection), ["other"]) == 1
     ((error,),) = rows(database, "SELECT err FROM job WHERE kind = 'deliver'")
     assert "not configured any more" in error
     assert ("dead", "failed") == state(database)

@@ -15,7 +15,7 @@ from cxrd.delivery.sender import Outcome, Outgoing, classify, echo, send
 from cxrd.demo.pacs import StandInPacs
 from cxrd.errors import Refused
 from cxrd.intake.contexts import accepted
-from cxrd.settings import Destination
+from cxrd.peers import Destination
 from support.datasets import encoded, film
 from support.node import free_port
 

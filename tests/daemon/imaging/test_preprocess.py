@@ -25,6 +25,19 @@ def test_resizing_by_area_keeps_the_mean() -> None:
     np.testing.assert_allclose(apply(Preprocess(id="plain", height=64, width=64), board), 0.5, atol=1e-6)
 
 
+def test_an_axis_that_grows_is_interpolated_and_one_that_shrinks_is_averaged() -> None:
+    """Each axis for itself; enlarged by area, a small film would be made of blocks."""
+    film = np.repeat(np.array([[0.0, 0.4], [0.2, 1.0]], np.float32), 3, axis=0)  # 6 rows, 2 columns
+    film[[0, 3]] -= 0.1
+    film[[2, 5]] += 0.1  # gone again when three rows are averaged
+    wide = apply(Preprocess(id="plain", height=2, width=4), np.clip(film + 0.1, 0, 2) / 2)[0]
+    left, right = np.array([0.05, 0.15]), np.array([0.25, 0.55])
+    between = [left, left * 0.75 + right * 0.25, left * 0.25 + right * 0.75, right]
+    np.testing.assert_allclose(wide, np.stack(between, axis=1), atol=1e-6)
+    tall = apply(Preprocess(id="plain", height=4, width=2), np.ascontiguousarray(np.clip(film + 0.1, 0, 2).T / 2))[0]
+    np.testing.assert_allclose(tall, wide.T, atol=1e-6)
+
+
 def test_a_film_of_one_value_does_not_divide_by_zero() -> None:
     """A blank exposure is still an input."""
     found = apply(Preprocess(id="dicom_clahe", height=32, width=32), np.full((64, 64), 0.3, np.float32))

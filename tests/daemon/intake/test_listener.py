@@ -18,7 +18,7 @@ from cxrd.delivery.sender import Outgoing, send
 from cxrd.errors import Reason
 from cxrd.intake.contexts import TRANSFER_SYNTAXES
 from cxrd.intake.listener import KEPT_ASIDE, OUT_OF_RESOURCES, SUCCESS, Listener
-from cxrd.settings import Destination, Dicom, Source
+from cxrd.peers import Destination, Dicom, Source
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore

@@ -12,7 +12,7 @@ from cxrd.work.decoding import Decoders, Outcome
 from support.datasets import encoded, film
 from support.dying import deadly
 
-PLAN = Plan((Preprocess(id="plain", height=32, width=32),), 256)
+PLAN = Plan((Preprocess(id="plain", height=32, width=32),), (), 256)
 
 
 def film_in(store: PayloadStore) -> Path:

@@ -22,14 +22,13 @@ class Scripted:
     """A handler that does what a test says."""
 
     kind = JobKind.INFER
-    batch_size = 4
 
     def __init__(self, act: Callable[[jobs.Claim], Step]) -> None:
         self._act = act
 
-    def blocked_lanes(self) -> Sequence[str]:
-        """None."""
-        return ()
+    def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
+        """Up to four."""
+        return jobs.claim(connection, now, self.kind, owner=owner, limit=4, lease_s=lease_s)
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """One step for each claim."""

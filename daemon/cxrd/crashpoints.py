@@ -1,0 +1,45 @@
+"""Named places where a test may end a process at once, as a power cut does: around every fsync, commit and send.
+
+Nothing happens unless ``crash_at`` (``CXRD_CRASH_AT``) names one of them, and then once in each role's first
+process, so that what comes after it can be watched.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+POINTS = (
+    "payload_written",  # the temporary file has its bytes, nothing is synced
+    "payload_synced",  # its bytes are durable under a temporary name
+    "payload_renamed",  # it has its name, the folder is not synced
+    "payload_durable",  # bytes and name are durable, no row names them
+    "listen_before_commit",
+    "listen_after_commit",  # durable and committed, the sender has no answer
+    "infer_claimed",
+    "infer_before_commit",
+    "infer_after_commit",
+    "build_claimed",
+    "build_before_commit",
+    "build_after_commit",
+    "deliver_claimed",
+    "deliver_before_send",
+    "deliver_after_send",  # the destination has it, no row says so
+    "deliver_before_commit",
+    "deliver_after_commit",
+    "seal_before_commit",
+    "seal_after_commit",
+)
+
+_armed = {"at": ""}
+
+
+def arm(point: str) -> None:
+    """Make this process end when it reaches a point; "" disarms."""
+    _armed["at"] = point
+
+
+def reach(point: str) -> None:
+    """End here when armed so; no handler runs, nothing is flushed."""
+    if point == _armed["at"]:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,128 @@
+"""Destinations as lanes of the queue: how many senders one may have, and when it is left alone.
+
+The breaker stands in the database, so that every sender on every machine sees it: five failed associations in
+a row close a destination for a growing while, and the first sender after that knocks with a C-ECHO. A closed
+lane never holds up another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Connection, func, select, update
+
+from cxrd.store import audit, jobs, schema
+from cxrd.store.audit import What
+from cxrd.store.jobs import Claim
+from cxrd.store.retry import backoff
+from cxrd.store.schema import JobKind, JobState
+
+FAILURES_TO_CLOSE = 5
+CLOSED_BASE_S, CLOSED_CAP_S = 15.0, 600.0
+
+_dest, _job = schema.dest.c, schema.job.c
+
+
+def register(connection: Connection, names: list[str]) -> None:
+    """Make the rows of configured destinations."""
+    for name in names:
+        row = {"name": name, "fails": 0, "open_until": 0.0, "paused": False}
+        added = jobs.dialect_insert(connection, schema.dest).values(**row)
+        connection.execute(added.on_conflict_do_nothing(index_elements=["name"]))
+
+
+def claim(connection: Connection, now: float, caps: Mapping[str, int], *, owner: str, lease_s: float) -> list[Claim]:
+    """Lease the most urgent job among lanes that are open and have a free sender.
+
+    Parameters
+    ----------
+    caps : mapping of str to int
+        Senders at once, by destination.
+
+    Returns
+    -------
+    list of Claim
+        One or none.
+    """
+    first = [(*found, lane) for lane in caps if (found := _first_due(connection, now, lane))]
+    for *_, lane in sorted(first):
+        if _free(connection, now, lane, caps[lane]):
+            return jobs.claim(connection, now, JobKind.DELIVER, owner=owner, limit=1, lease_s=lease_s, lane=lane)
+    return []
+
+
+def _first_due(connection: Connection, now: float, lane: str) -> tuple[int, float] | None:
+    """Priority and due time of a lane's next job."""
+    ready = (_job.kind == JobKind.DELIVER, _job.lane == lane, _job.state == JobState.READY, _job.due <= now)
+    row = connection.execute(
+        select(_job.priority, _job.due).where(*ready).order_by(_job.priority, _job.due, _job.id).limit(1)
+    ).first()
+    return (row.priority, row.due) if row else None
+
+
+def _free(connection: Connection, now: float, lane: str, cap: int) -> bool:
+    """Lock a lane's row and look whether one more sender may start; False too while another one decides."""
+    row = connection.execute(select(schema.dest).where(_dest.name == lane).with_for_update(skip_locked=True)).first()
+    if row is None or row.paused or row.open_until > now:
+        return False
+    # counted under the lock: two senders that both saw a free place take turns here
+    return _busy(connection, lane) < (1 if row.fails >= FAILURES_TO_CLOSE else cap)
+
+
+def must_knock(connection: Connection, lane: str) -> bool:
+    """Whether a lane was closed and has not answered since: ask it by C-ECHO before anything is sent."""
+    fails = connection.execute(select(_dest.fails).where(_dest.name == lane)).scalar()
+    return fails is not None and fails >= FAILURES_TO_CLOSE
+
+
+def _busy(connection: Connection, lane: str) -> int:
+    leased = select(func.count()).where(_job.kind == JobKind.DELIVER, _job.state == JobState.LEASED, _job.lane == lane)
+    return int(connection.execute(leased).scalar_one())
+
+
+def failed(connection: Connection, now: float, lane: str, *, jitter: float) -> float:
+    """Note an association that failed; epoch seconds until which the lane is closed, 0 while it stays open."""
+    connection.execute(update(schema.dest).where(_dest.name == lane).values(fails=_dest.fails + 1))
+    fails = connection.execute(select(_dest.fails).where(_dest.name == lane)).scalar_one()
+    beyond = fails - FAILURES_TO_CLOSE
+    if beyond < 0:
+        return 0.0
+    until = now + backoff(beyond, base_s=CLOSED_BASE_S, cap_s=CLOSED_CAP_S, jitter=0.5 + jitter / 2)
+    connection.execute(update(schema.dest).where(_dest.name == lane).values(open_until=until))
+    if not beyond:
+        audit.record(connection, now, What.DESTINATION_CLOSED, lane, {"fails": fails})
+    return until
+
+
+def answered(connection: Connection, now: float, lane: str) -> None:
+    """Note that a destination took an association: the lane is open."""
+    fails = connection.execute(select(_dest.fails).where(_dest.name == lane)).scalar()
+    if fails:
+        connection.execute(update(schema.dest).where(_dest.name == lane).values(fails=0, open_until=0.0))
+    if fails and fails >= FAILURES_TO_CLOSE:
+        audit.record(connection, now, What.DESTINATION_OPEN, lane, {})
+
+
+def pause(connection: Connection, now: float, lane: str, *, paused: bool, actor: str) -> bool:
+    """Stop or allow sending to a destination; False when there is none of that name."""
+    changed = connection.execute(update(schema.dest).where(_dest.name == lane).values(paused=paused)).rowcount
+    if changed:
+        what = What.DESTINATION_PAUSED if paused else What.DESTINATION_RESUMED
+        audit.record(connection, now, what, lane, {}, actor=actor)
+    return bool(changed)
+
+
+def clamp(connection: Connection, now: float) -> int:
+    """Open lanes that only a clock that was set back keeps closed; how many."""
+    late = _dest.open_until > now + CLOSED_CAP_S
+    return connection.execute(update(schema.dest).where(late).values(open_until=now)).rowcount
+
+
+def bury_strays(connection: Connection, now: float, names: Collection[str]) -> int:
+    """Bury deliveries to destinations that nobody configures any more, with what to do about it; how many."""
+    stray = (_job.kind == JobKind.DELIVER, _job.state == JobState.READY, _job.lane.not_in(names))
+    rows = connection.execute(select(schema.job).where(*stray).with_for_update(skip_locked=True)).all()
+    for row in rows:
+        error = f"destination {row.lane} is not configured any more; configure it and requeue the study"
+        jobs.bury_unclaimed(connection, now, row, error=error)
+    return len(rows)

@@ -1,0 +1,131 @@
+"""Films in, findings out: models that share inputs, take lungs, or ask a second graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cxrd import pipeline
+from cxrd.findings import FilmAnalysis, ModelRef
+from cxrd.imaging.lungs import lung_mask
+from cxrd.inference.engine import Classifier, load
+from cxrd.pipeline import Plan, Prepared, analyse, prepare
+from support.datasets import encoded, film, pixels
+from support.packages import GATE, SIDE, make_package
+
+LUNGS = ["image", "mask"]
+
+
+def chest(*, stripe: int, mirrored: bool = False) -> bytes:
+    """A film with dark lungs, the patient's right one smaller, and a bright ``stripe`` of four."""
+    rows, columns = 256, 240
+    picture = np.full((rows, columns), 3000, np.uint16)
+    for x, radii in ((0.28, (34, 70)), (0.72, (40, 84))):
+        cv2.ellipse(picture, (round(x * columns), 115), radii, 0, 0, 360, 800, thickness=-1)
+    picture[100:130, stripe * columns // 4 : (stripe + 1) * columns // 4] += 900
+    dataset = film(PatientOrientation=["R" if mirrored else "L", "F"])
+    pixels(dataset, np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture, bits_stored=12)
+    return encoded(dataset)
+
+
+def prepared(classifiers: list[Classifier], *data: bytes) -> list[Prepared]:
+    """Films for these models."""
+    plan = Plan.of(classifiers, 128)
+    return [prepare(each, "0" * 64, plan) for each in data]
+
+
+def probabilities(analysis: FilmAnalysis, model: int = 0) -> NDArray[np.float64]:
+    """What one model said of a film."""
+    return np.array([finding.probability for finding in analysis.answers[model].findings])
+
+
+def stripes(picture: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean of each of four stripes of a model's input (1, H, W)."""
+    return np.asarray(picture[0].astype(np.float64).reshape(SIDE, 4, SIDE // 4).mean(axis=(0, 2)))
+
+
+def test_a_model_that_takes_lungs_sees_them_beside_the_film(tmp_path: Path) -> None:
+    """It answers for what lies in the lungs; a model without them, in the same batch, for the whole film."""
+    models = [
+        load(make_package(tmp_path, id="whole"), "cpu"),
+        load(make_package(tmp_path, id="inside", inputs=LUNGS), "cpu"),
+    ]
+    (one,) = prepared(models, chest(stripe=0))
+    assert len(one.inputs) == 1
+    assert [(SIDE, SIDE)] == list(one.lungs)
+    image, lungs = one.inputs[models[0].manifest.preprocess], one.lungs[SIDE, SIDE]
+    assert lungs.shape == (1, SIDE, SIDE)
+    assert lungs.dtype == np.float32
+    assert 0.15 < lungs.mean() < 0.6
+    assert image[lungs > 0.99].mean() < image[lungs == 0].mean() - 0.3  # where the film is dark
+    (analysis,) = analyse(models, [one])
+    np.testing.assert_allclose(probabilities(analysis), stripes(image), atol=1e-4)
+    np.testing.assert_allclose(probabilities(analysis, 1), stripes(image * lungs), atol=1e-4)
+
+
+def test_lungs_are_turned_as_the_film_is(tmp_path: Path) -> None:
+    """A mirrored film gives the inputs of the film that is not, lungs and all."""
+    models = [load(make_package(tmp_path, inputs=LUNGS), "cpu")]
+    straight, turned = prepared(models, chest(stripe=3), chest(stripe=3, mirrored=True))
+    assert (False, True) == (straight.film.mirrored, turned.film.mirrored)
+    lungs = straight.lungs[SIDE, SIDE]
+    assert not np.array_equal(lungs, lungs[:, :, ::-1])
+    np.testing.assert_array_equal(lungs, turned.lungs[SIDE, SIDE])
+    first, second = (probabilities(found) for found in analyse(models, [straight, turned]))
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+@pytest.mark.parametrize(("takers", "searches"), [((), 0), (("a",), 1), (("a", "b"), 1)])
+def test_lungs_are_looked_for_once_and_only_when_a_model_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takers: tuple[str, ...], searches: int
+) -> None:
+    """Two models of one grid share a mask; a film's lungs do not depend on any grid."""
+    looked: list[tuple[int, ...]] = []
+
+    def counted(film: NDArray[np.float32]) -> NDArray[np.float32]:
+        looked.append(film.shape)
+        return lung_mask(film)
+
+    monkeypatch.setattr(pipeline, "lung_mask", counted)
+    models = [load(make_package(tmp_path), "cpu")]
+    models += [load(make_package(tmp_path, id=name, inputs=LUNGS), "cpu") for name in takers]
+    plan = Plan.of(models, 128)
+    wider = Plan(plan.preprocesses, (*plan.lung_grids, (32, 48)) if takers else (), plan.preview_size)
+    assert len(plan.lung_grids) == searches
+    found = prepare(chest(stripe=0), "0" * 64, wider)
+    assert [(256, 240)] * searches == looked
+    assert [(1, *grid) for grid in wider.lung_grids] == [mask.shape for mask in found.lungs.values()]
+
+
+def test_a_gated_model_asks_its_second_graph_about_some_films(tmp_path: Path) -> None:
+    """Each film has its own answer, and the observer is told how many were asked about."""
+    told: list[tuple[str, int, int | None]] = []
+
+    def observe(model: ModelRef, films: int, _seconds: float, asked: int | None) -> None:
+        told.append((model.id, films, asked))
+
+    plain = load(make_package(tmp_path, id="plain"), "cpu")
+    gated = load(make_package(tmp_path, id="gated", task="multiclass", gate=GATE | {"threshold": 0.42}), "cpu")
+    films = prepared([plain, gated], *(chest(stripe=k) for k in (0, 1, 2, 3)))
+    means = np.stack([stripes(one.inputs[gated.manifest.preprocess]) for one in films])
+    first, second = (np.exp(10 * m) / np.exp(10 * m).sum(axis=1, keepdims=True) for m in (means, means[:, ::-1]))
+    asked = first.max(axis=1) < 0.42
+    assert 0 < asked.sum() < len(films)
+    expected = np.where(asked[:, None], 0.25 * first + 0.75 * second, first)
+    analyses = analyse([plain, gated], films, observe)
+    np.testing.assert_allclose([probabilities(found, 1) for found in analyses], expected, atol=1e-4)
+    assert [("plain", 4, None), ("gated", 4, int(asked.sum()))] == told
+
+
+def test_a_gated_model_may_take_lungs(tmp_path: Path) -> None:
+    """Both graphs get the same rows of both inputs."""
+    always = load(make_package(tmp_path, task="multiclass", inputs=LUNGS, gate=GATE | {"threshold": 1}), "cpu")
+    (one,) = prepared([always], chest(stripe=0))
+    (analysis,) = analyse([always], [one])
+    means = stripes(one.inputs[always.manifest.preprocess] * one.lungs[SIDE, SIDE])
+    first, second = (np.exp(10 * m) / np.exp(10 * m).sum() for m in (means, means[::-1]))
+    np.testing.assert_allclose(probabilities(analysis), 0.25 * first + 0.75 * second, atol=1e-4)

@@ -1,0 +1,65 @@
+"""A process ends at each named place once; afterwards nothing is lost, doubled or different.
+
+``kill -9`` leaves the page cache whole, so these tests prove the order of commits, not of fsyncs: that order is
+pinned by ``tests/daemon/store/test_payload.py``, which sees every call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cxrd import crashpoints
+from cxrd.demo.pacs import StandInPacs
+from support.database import database_url
+from support.node import Node, until
+from support.packages import make_package
+from support.storm import Sender, at, on_disk
+
+pytestmark = pytest.mark.flow
+COMMITS = tuple(p for p in crashpoints.POINTS if "commit" in p)
+CASES = [*(("sqlite", p) for p in crashpoints.POINTS), *(("postgresql", p) for p in COMMITS)]
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
+    """A PACS that takes everything."""
+    (tmp_path / "pacs").mkdir()
+    peer = StandInPacs(tmp_path / "pacs", "PACS")
+    peer.start()
+    yield peer
+    peer.stop()
+
+
+@pytest.mark.parametrize(("kind", "point"), CASES, ids=["-".join(case) for case in CASES])
+def test_a_crash_here_costs_nothing(
+    kind: str, point: str, tmp_path: Path, pacs: StandInPacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two films reach the PACS as one SR and one SC each, whichever place the roles' first processes end at."""
+    make_package(tmp_path / "models")
+    monkeypatch.setitem(os.environ, "CXRD_CRASH_AT", point)
+    with database_url(kind, tmp_path) as url:
+        node = Node(tmp_path, pacs_port=pacs.port, models=tmp_path / "models", database=url, crashes=50, lease_s=4)
+        assert 0 == node.cli("db", "upgrade").returncode
+        node.start(wait=False)
+        try:
+            sender = Sender(node, tmp_path)
+            for _ in range(2):
+                sender.one()
+            expected = {study: ["OT", "SR"] for study in sender.acknowledged.values()}
+            until(lambda: at(pacs) == expected, seconds=90, what=f"results at the PACS\n{tail(node)}")
+            until(lambda: '"code": -9' in node.log.read_text(), seconds=30, what=f"a process ended at {point}")
+            until(lambda: {row["state"] for row in node.studies()} == {"delivered"}, seconds=60, what="states agree")
+        finally:
+            node.stop()
+    assert [] == [uid for uid, digests in pacs.digests.items() if len(digests) != 1]
+    assert [] == [uid for uid, data in sender.bodies.items() if not on_disk(tmp_path / "payload", data)]
+    assert [] == list((tmp_path / "payload" / "incoming").glob("*.dcm"))
+
+
+def tail(node: Node) -> str:
+    """What the node said last."""
+    return node.log.read_text()[-3000:]
