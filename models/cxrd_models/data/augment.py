@@ -15,9 +15,17 @@ from cxrd.imaging.preprocess import Preprocess, apply
 from cxrd_models.recipe import AugmentRecipe
 
 
-def augment(image: Tensor, recipe: AugmentRecipe, random: Generator) -> Tensor:
-    """Return changed copies of films [N, 1, H, W] float32 in 0..1; same shape and range."""
-    return _tone(_blur(_move(image, recipe, random), recipe, random), recipe, random)
+def augment(
+    image: Tensor, recipe: AugmentRecipe, random: Generator, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Return changed copies of films [N, 1, H, W] float32 in 0..1, and of their lungs; same shapes and range.
+
+    Lungs move with their film and keep their tone.
+    """
+    grid = _grid(image, recipe, random)
+    moved = functional.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
+    lungs = None if mask is None else functional.grid_sample(mask, grid, padding_mode="zeros", align_corners=False)
+    return _tone(_blur(moved, recipe, random), recipe, random), lungs
 
 
 def _spread(n: int, limit: float, random: Generator) -> Tensor:
@@ -25,7 +33,8 @@ def _spread(n: int, limit: float, random: Generator) -> Tensor:
     return (torch.rand(n, generator=random) * 2 - 1) * limit
 
 
-def _move(image: Tensor, recipe: AugmentRecipe, random: Generator) -> Tensor:
+def _grid(image: Tensor, recipe: AugmentRecipe, random: Generator) -> Tensor:
+    """[N, H, W, 2] where each pixel of a moved film comes from."""
     n = len(image)
     angle = _spread(n, math.radians(recipe.rotation), random)
     size = 1 + _spread(n, recipe.scale, random)
@@ -33,8 +42,7 @@ def _move(image: Tensor, recipe: AugmentRecipe, random: Generator) -> Tensor:
     right, down = _spread(n, recipe.shift * 2, random), _spread(n, recipe.shift * 2, random)
     cos, sin = torch.cos(angle) * size, torch.sin(angle) * size
     theta = torch.stack([torch.stack([cos * flip, -sin, right], 1), torch.stack([sin * flip, cos, down], 1)], 1)
-    grid = functional.affine_grid(theta.to(image), list(image.shape), align_corners=False)
-    return functional.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
+    return functional.affine_grid(theta.to(image), list(image.shape), align_corners=False)
 
 
 def _blur(image: Tensor, recipe: AugmentRecipe, random: Generator) -> Tensor:

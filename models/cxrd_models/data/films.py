@@ -28,14 +28,20 @@ def load_films(
     how = Preprocess.model_validate(preprocess.model_dump())
     films = np.empty((len(manifest.films), 1, preprocess.height, preprocess.width), np.uint8)
     for i, film in enumerate(manifest.films):
-        pixels = apply(how, _decode(manifest.folder, film))
+        pixels = apply(how, decode(manifest.folder, film))
         films[i] = np.rint(pixels * 255).astype(np.uint8)
         advance()
     return films
 
 
-def _decode(folder: Path, film: Film) -> NDArray[np.float32]:
-    """One film, (rows, columns) float32 in 0..1."""
+def decode(folder: Path, film: Film) -> NDArray[np.float32]:
+    """One film, (rows, columns) float32 in 0..1.
+
+    Raises
+    ------
+    DataError
+        The file is missing or cannot be decoded.
+    """
     try:
         with Image.open(folder / film.file) as image:
             grey = np.asarray(image.convert("L"), np.float32)

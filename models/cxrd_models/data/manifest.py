@@ -27,6 +27,8 @@ class Film(Value):
         Line of ``labels.csv`` (the header is 1).
     file : str
         Relative to the data folder.
+    mask : str
+        Picture of the lungs, relative to the data folder; "" where there is none.
     """
 
     row: int
@@ -36,6 +38,7 @@ class Film(Value):
     labels: tuple[str, ...]
     source: str
     view: str
+    mask: str = ""
 
 
 class Manifest(Value):
@@ -119,6 +122,7 @@ def _film(table: Path, number: int, row: dict[str, str], task: Task) -> Film:
         labels=labels,
         source=row.get("source", ""),
         view=row.get("view", ""),
+        mask=row.get("lung_mask", ""),
     )
 
 

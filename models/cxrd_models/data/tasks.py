@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from cxrd.findings import Value
 from cxrd_models.errors import RecipeError
 
 
 class Task(Value):
-    """A multi-label question.
+    """A question about a film, and the column of ``labels.csv`` that answers it.
 
     Attributes
     ----------
     column : str
-        Column of ``labels.csv``: class names joined by ``|``; empty where the film does not serve the task.
+        Class names joined by ``|``; empty where the film does not serve the task.
+    classes : tuple of str
+        What a model of the task answers, in the order of its logits.
+    kind : {"binary", "multiclass", "multilabel"}
+        ``binary``: one class, or two that exclude each other. ``multiclass``: exactly one class is true.
+        ``multilabel``: each class for itself.
     absent : str
-        The word for "none of the classes".
+        The word for "none of the classes"; "" where a film always shows one.
     """
 
     id: str
     column: str
     classes: tuple[str, ...]
-    absent: str
+    kind: Literal["binary", "multiclass", "multilabel"] = "multilabel"
+    absent: str = ""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether exactly one class is true of a film: a softmax, and targets that are one-hot."""
+        return self.kind != "multilabel" and len(self.classes) > 1
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Class names in one cell.
@@ -28,7 +41,8 @@ class Task(Value):
         Raises
         ------
         ValueError
-            A word that is no class of the task, or "absent" beside a class.
+            A word that is no class of the task, "absent" beside a class, or several classes that exclude
+            each other.
         """
         words = tuple(text.split("|"))
         if words == (self.absent,):
@@ -36,9 +50,15 @@ class Task(Value):
         for word in words:
             if word not in self.classes:
                 raise ValueError(f"label {word!r} is not one of {self.id}: {', '.join(self.classes)}")
+        if self.kind != "multilabel" and len(words) > 1:
+            raise ValueError(f"{self.id} takes one label, not {text!r}")
         return words
 
 
+PNEUMONIA = Task(id="pneumonia", column="label_binary", classes=("pneumonia",), kind="binary", absent="normal")
+PAEDIATRIC = Task(id="paediatric", column="label_binary", classes=("normal", "pneumonia"), kind="binary")
+COVID3 = Task(id="covid3", column="label_covid3", classes=("covid", "normal", "viral"), kind="multiclass")
+ATEL3 = Task(id="atel3", column="label_atel3", classes=("atelectasis", "other", "none"), kind="multiclass")
 NIH14 = Task(
     id="nih14",
     column="nih14",
@@ -60,7 +80,7 @@ NIH14 = Task(
     ),
     absent="No Finding",
 )
-_TASKS = {task.id: task for task in (NIH14,)}
+_TASKS = {task.id: task for task in (PNEUMONIA, PAEDIATRIC, COVID3, ATEL3, NIH14)}
 
 
 def task_of(name: str) -> Task:

@@ -1,1 +1,1 @@
-"""Metrics with confidence intervals, calibration, thresholds and the frozen-feature baseline."""
+"""What a package is worth: figures with intervals, calibration, places, groups of people, and the report of it all."""

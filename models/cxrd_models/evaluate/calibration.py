@@ -1,9 +1,15 @@
-"""Per-class Platt scaling and operating points, fitted on the validation split and frozen into the graph."""
+"""Probabilities and operating points, fitted on the validation split and frozen into the graph.
+
+Classes for themselves get Platt scaling each; classes that exclude each other one temperature and a bias
+each, so that their probabilities still sum to 1.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 
 from cxrd.findings import Value
 
@@ -15,23 +21,27 @@ Floats = NDArray[np.float64]
 
 
 class Calibration(Value):
-    """``p = sigmoid(slope * logit + bias)`` per class, and the operating points.
+    """``p = activation(slope * logit + bias)``, and the operating points.
 
     Attributes
     ----------
+    exclusive : bool
+        The activation: softmax over the classes, else a sigmoid of each.
     slope : tuple of float
-        K, > 0, so that the order of films and the AUROC stay.
+        K, > 0, so that the order of films stays; all alike where the classes exclude each other.
     threshold : tuple of float
         K, on the calibrated probability.
     """
 
+    exclusive: bool = False
     slope: tuple[float, ...]
     bias: tuple[float, ...]
     threshold: tuple[float, ...]
 
     def apply(self, logits: NDArray[np.floating]) -> Floats:
         """Probabilities [N, K] of logits [N, K]."""
-        return sigmoid(np.asarray(logits, np.float64) * np.array(self.slope) + np.array(self.bias))
+        scaled = np.asarray(logits, np.float64) * np.array(self.slope) + np.array(self.bias)
+        return np.asarray(softmax(scaled, axis=1)) if self.exclusive else sigmoid(scaled)
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -39,15 +49,21 @@ def sigmoid(x: Floats) -> Floats:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
-def calibrate(logits: NDArray[np.floating], target: NDArray[np.floating], known: NDArray[np.floating]) -> Calibration:
-    """Fit Platt scaling and thresholds on validation films.
+def calibrate(
+    logits: NDArray[np.floating], target: NDArray[np.floating], known: NDArray[np.floating], *, exclusive: bool
+) -> Calibration:
+    """Fit scaling and thresholds on validation films.
 
     Parameters
     ----------
     logits, target, known : array
         [n, K]; only films where ``known`` is 1 speak for a class.
+    exclusive : bool
+        Exactly one class is true of each film, ``target`` is one-hot.
     """
     x, y, use = (np.asarray(a, np.float64) for a in (logits, target, known > 0))
+    if exclusive:
+        return _calibrate_exclusive(x, y)
     common = _platt_common(x, y, use)
     slopes, biases, thresholds = [], [], []
     for k in range(x.shape[1]):
@@ -57,6 +73,38 @@ def calibrate(logits: NDArray[np.floating], target: NDArray[np.floating], known:
         biases.append(bias)
         thresholds.append(_threshold(sigmoid(slope * x[here, k] + bias), y[here, k]))
     return Calibration(slope=tuple(slopes), bias=tuple(biases), threshold=tuple(thresholds))
+
+
+def operating_points(
+    probability: Floats, target: NDArray[np.floating], known: NDArray[np.floating]
+) -> tuple[float, ...]:
+    """Threshold of each class on calibrated probabilities [n, K] of validation films."""
+    use = known > 0
+    y = np.asarray(target, np.float64)
+    return tuple(_threshold(probability[use[:, k], k], y[use[:, k], k]) for k in range(probability.shape[1]))
+
+
+def _calibrate_exclusive(x: Floats, y: Floats) -> Calibration:
+    """Temperature and biases of least cross-entropy, both drawn towards "leave the logits alone"."""
+    classes = x.shape[1]
+
+    def cost(free: Floats) -> tuple[float, Floats]:
+        slope, bias = np.exp(free[0]), free[1:]
+        z = slope * x + bias
+        p = softmax(z, axis=1)
+        loss = float(np.sum(logsumexp(z, axis=1) - np.sum(y * z, axis=1))) + _RIDGE / 2 * float(free @ free)
+        slip = p - y
+        return loss, np.r_[np.sum(slip * x) * slope, slip.sum(axis=0)] + _RIDGE * free
+
+    free = np.asarray(minimize(cost, np.zeros(1 + classes), jac=True, method="L-BFGS-B").x, np.float64)
+    slope, bias = float(np.exp(free[0])), free[1:] - free[1:].mean()
+    p = softmax(slope * x + bias, axis=1)
+    return Calibration(
+        exclusive=True,
+        slope=(slope,) * classes,
+        bias=tuple(float(b) for b in bias),
+        threshold=tuple(_threshold(np.asarray(p[:, k]), y[:, k]) for k in range(classes)),
+    )
 
 
 def _platt_common(x: Floats, y: Floats, use: Floats) -> float:

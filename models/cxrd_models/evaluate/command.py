@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from cxrd.findings import Value
 from cxrd.inference.engine import Classifier, load
-from cxrd_models.data.films import load_films
-from cxrd_models.data.manifest import Manifest, read_manifest
+from cxrd_models.data.films import decode, load_films
+from cxrd_models.data.lungs import load_lungs
+from cxrd_models.data.manifest import SPLITS, Manifest, read_manifest
 from cxrd_models.data.tasks import task_with
-from cxrd_models.evaluate.figures import Estimate, Figures, figures
-from cxrd_models.evaluate.package import RunGraph, predictions, score
+from cxrd_models.errors import DataError
+from cxrd_models.evaluate import plots, tables, words
+from cxrd_models.evaluate.answers import Answers, answer
+from cxrd_models.evaluate.bundle import Against, Evaluation, Subject, evaluation, scored
+from cxrd_models.evaluate.compare import compare
+from cxrd_models.evaluate.examples import examples
+from cxrd_models.evaluate.figures import Estimate, Figures
+from cxrd_models.evaluate.panels import panel, png
+from cxrd_models.evaluate.people import groups_of
+from cxrd_models.evaluate.report import Shown, report
+from cxrd_models.evaluate.truth import read_boxes
 from cxrd_models.recipe import PreprocessRecipe
 from cxrd_models.train.watch import Watch
 
-_BATCH = 16
-_SEED = 0
+
+class Options(Value):
+    """What to judge, beyond the package and the films.
+
+    Attributes
+    ----------
+    split : str
+        Films to judge on; those of "train" and "val" flatter a package that was made with them.
+    tta : bool
+        Also judge each film mirrored.
+    against : Path or None
+        Another package, to compare areas with.
+    panels : int
+        Pictures of the films that were called right, and of those called wrong.
+    """
+
+    split: str = "test"
+    tta: bool = False
+    against: Path | None = None
+    panels: int = 6
 
 
-def evaluate_package(package: Path, data: Path, out: Path, watch: Watch) -> Figures:
-    """Judge a package on the ``test`` split of a folder; writes ``metrics.json`` and ``predictions.csv``.
+_USUAL = Options()
+
+
+def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options: Options = _USUAL) -> Evaluation:
+    """Judge a package on a split of a folder, and write what was found.
+
+    Writes ``metrics.json``, ``per_class.csv``, ``predictions.csv``, ``subgroups.csv``, pictures and ``report.html``;
+    ``localisation.json`` and ``localisation.csv`` where there are boxes or lung masks.
 
     Raises
     ------
@@ -30,31 +66,114 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch) -> Figu
         The package or the folder cannot be used.
     """
     classifier = load(package, provider="cpu")  # figures must not depend on a driver
-    declared = classifier.manifest
-    manifest = read_manifest(data, task_with(tuple(c.id for c in declared.classes)))
-    with watch.bar("reading films", len(manifest.films)) as bar:
-        pixels = load_films(manifest, PreprocessRecipe(**declared.preprocess.model_dump()), bar.advance)
-    threshold = tuple(0.5 if c.threshold is None else c.threshold for c in declared.classes)
-    scored = score(manifest, "test", pixels, _runner(classifier), threshold=threshold, baseline=None)
-    found = figures("test", scored, _judged(classifier, manifest), _SEED)
+    manifest = _films_of(data, classifier, options.split)
+    subject = Subject(
+        declared=classifier.manifest,
+        digest=classifier.ref.digest,
+        manifest=manifest,
+        split=options.split,
+        answers=_ask(classifier, manifest, watch, tta=options.tta),
+        groups=groups_of(manifest),
+        boxes=read_boxes(data, manifest.task.classes),
+        tta=options.tta,
+    )
+    against = _against(subject, options.against, watch) if options.against else None
+    found, places = evaluation(subject, against)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "metrics.json").write_text(found.model_dump_json(indent=1) + "\n", "utf-8")
-    (out / "predictions.csv").write_text(predictions(manifest, "test", scored), "utf-8")
+    _write(out / "metrics.json", found.model_dump_json(indent=1) + "\n")
+    _write(out / "per_class.csv", tables.per_class(found))
+    _write(out / "predictions.csv", tables.predictions(subject, scored(subject)))
+    _write(out / "subgroups.csv", tables.groups(found.subgroups))
+    if found.places or found.lungs:
+        _write(out / "localisation.json", found.model_dump_json(indent=1, include={"places", "lungs"}) + "\n")
+        _write(out / "localisation.csv", tables.spots(places))
+    pictures = _pictures(subject, found)
+    for name, picture in pictures.items():
+        (out / f"{name}.png").write_bytes(picture)
+    shown = _panels(subject, found, options.panels)
+    for i, each in enumerate(shown, 1):
+        (out / f"panel_{i:02d}_{'right' if each.right else 'wrong'}.png").write_bytes(png(each.picture))
+    _write(out / "report.html", report(found, subject, pictures, shown, f"{datetime.now(UTC):%Y-%m-%d}"))
     return found
 
 
-def _runner(classifier: Classifier) -> RunGraph:
-    def run(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        parts = [classifier.run(image[i : i + _BATCH]) for i in range(0, len(image), _BATCH)]
-        return [np.concatenate([p.logits for p in parts]), np.concatenate([p.probs for p in parts])]
+def _films_of(data: Path, classifier: Classifier, split: str) -> Manifest:
+    """Return the manifest of one split: films of the others are not even decoded."""
+    if split not in SPLITS:
+        raise DataError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    whole = read_manifest(data, task_with(tuple(c.id for c in classifier.manifest.classes)))
+    films = tuple(film for film in whole.films if film.split == split)
+    if not films:
+        raise DataError(
+            f"{data / 'labels.csv'} has no film of split {split!r} for task {whole.task.id}",
+            hint="label some, or judge another split with --split",
+        )
+    return whole.model_copy(update={"films": films})
 
-    return run
+
+def _ask(classifier: Classifier, manifest: Manifest, watch: Watch, *, tta: bool) -> Answers:
+    how = PreprocessRecipe(**classifier.manifest.preprocess.model_dump())
+    with watch.bar("reading films", len(manifest.films)) as bar:
+        pixels = load_films(manifest, how, bar.advance)
+    if "mask" in classifier.manifest.inputs:
+        with watch.bar("looking for lungs", len(manifest.films)) as bar:
+            pixels = np.concatenate([pixels, load_lungs(manifest, how, bar.advance)], axis=1)
+    return answer(classifier, pixels, tta=tta)
 
 
-def _judged(classifier: Classifier, manifest: Manifest) -> tuple[str, ...]:
-    """Return the reported classes that the folder's test films show at least once."""
-    shown = manifest.targets()[manifest.rows_of("test")].sum(axis=0) > 0
-    return tuple(c.id for c, seen in zip(classifier.manifest.classes, shown, strict=True) if c.reported and seen)
+def _against(subject: Subject, package: Path, watch: Watch) -> Against:
+    """Compare with another package on what this one reports and both know; each gets its own preprocessing."""
+    other = load(package, provider="cpu")
+    mine, theirs = subject.manifest.task.classes, [c.id for c in other.manifest.classes]
+    shared = tuple(c.id for c in subject.declared.classes if c.reported and c.id in theirs)
+    name = f"{other.manifest.id} {other.manifest.version}"
+    if not shared:
+        raise DataError(
+            f"{subject.name} and {name} share no class that the first reports",
+            hint=f"one answers {', '.join(mine)}; the other {', '.join(theirs)}",
+        )
+    answers = _ask(other, subject.manifest, watch, tta=subject.tta)
+    here, there = [mine.index(c) for c in shared], [theirs.index(c) for c in shared]
+    target = subject.manifest.targets()[:, here]
+    pair: tuple[NDArray[np.float64], NDArray[np.float64]] = (
+        subject.answers.probability[:, here],
+        answers.probability[:, there],
+    )
+    return Against(package=name, classes=compare(shared, target, *pair, subject.manifest.patients()))
+
+
+def _pictures(subject: Subject, found: Evaluation) -> dict[str, bytes]:
+    answers, judged = scored(subject), found.judged
+    if not judged:
+        return {}
+    told = tuple(at for at in found.operating if at.class_id in judged)
+    mixed = plots.calls_picture(told) if found.confusion is None else plots.confusion_picture(found.confusion)
+    return {
+        "roc": plots.roc_picture(answers, judged),
+        "pr": plots.pr_picture(answers, judged),
+        "reliability": plots.reliability_picture(answers, judged),
+        "confusion": mixed,
+    }
+
+
+def _panels(subject: Subject, found: Evaluation, count: int) -> tuple[Shown, ...]:
+    """Draw the films that the package was surest of, right ones first."""
+    answers, spec = scored(subject), subject.declared.heat
+    shown = []
+    for example in examples(answers, found.judged, count, exclusive=subject.declared.exclusive):
+        film, name = subject.manifest.films[example.film], answers.classes[example.k]
+        truth = [b.box for b in subject.boxes.get(film.file, ()) if name in b.classes]
+        heat = subject.answers.map_of(example.film, example.k)
+        picture = panel(decode(subject.manifest.folder, film), heat, spec, truth)
+        said = float(answers.probability[example.film, example.k])
+        flat = heat is None or not float(heat.max()) > float(heat.min())
+        caption = words.example_caption(example, answers.classes, said) + " The map is empty." * flat
+        shown.append(Shown(film.file, caption, example.verdict == "hit", picture))
+    return tuple(shown)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
 
 
 def figures_table(found: Figures) -> Table:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrd.findings import Value
+from cxrd_models.evaluate.compare import Comparison, compare
 from cxrd_models.evaluate.scores import (
     auroc,
     auroc_within,
@@ -15,6 +16,7 @@ from cxrd_models.evaluate.scores import (
     expected_calibration_error,
     interval,
     resamples,
+    rounded,
 )
 
 RESAMPLES = 2000
@@ -65,6 +67,8 @@ class Figures(Value):
         Model minus baseline on the same resamples (paired).
     judged : tuple of str
         Classes with enough positive films in every split.
+    comparisons : tuple of Comparison
+        Model against baseline, one for each judged class; empty without a baseline.
     """
 
     split: str
@@ -78,6 +82,7 @@ class Figures(Value):
     difference: Estimate | None
     difference_within: Estimate | None
     classes: tuple[ClassFigures, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
 
 class Scored(NamedTuple):
@@ -133,7 +138,16 @@ def figures(split: str, scored: Scored, judged: tuple[str, ...], seed: int) -> F
         difference=_estimate(mean(model.pooled) - mean(bar.pooled)) if bar else None,
         difference_within=_estimate(mean(model.within) - mean(bar.within)) if bar else None,
         classes=tuple(_class_figures(scored, k, model, bar) for k in range(len(scored.classes))),
+        comparisons=_against_baseline(scored, columns),
     )
+
+
+def _against_baseline(scored: Scored, columns: list[int]) -> tuple[Comparison, ...]:
+    if scored.baseline is None:
+        return ()
+    names = tuple(scored.classes[k] for k in columns)
+    parts = (scored.target[:, columns], scored.probability[:, columns], scored.baseline[:, columns])
+    return compare(names, *parts, scored.patient)
 
 
 def _areas(scored: Scored, score: NDArray[np.float64], weight: NDArray[np.float64]) -> _Areas:
@@ -154,7 +168,7 @@ def _class_figures(scored: Scored, k: int, model: _Areas, bar: _Areas | None) ->
         within=_estimate(model.within[:, k]),
         baseline=_estimate(bar.pooled[:, k]) if bar else None,
         baseline_within=_estimate(bar.within[:, k]) if bar else None,
-        average_precision=_rounded(average_precision(target, probability)),
+        average_precision=rounded(average_precision(target, probability)),
         sensitivity=_share(called[target > 0]),
         specificity=_share(~called[target == 0]),
         brier=round(float(np.mean((probability - target) ** 2)), 4),
@@ -164,12 +178,8 @@ def _class_figures(scored: Scored, k: int, model: _Areas, bar: _Areas | None) ->
 
 def _estimate(values: NDArray[np.float64]) -> Estimate:
     low, high = interval(values[1:])
-    return Estimate(value=_rounded(float(values[0])), low=_rounded(low), high=_rounded(high))
+    return Estimate(value=rounded(float(values[0])), low=rounded(low), high=rounded(high))
 
 
 def _share(answers: NDArray[np.bool_]) -> float | None:
     return round(float(answers.mean()), 4) if len(answers) else None
-
-
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 4)

@@ -91,3 +91,8 @@ def interval(values: Floats) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.percentile(seen, (2.5, 97.5))
     return float(low), float(high)
+
+
+def rounded(value: float) -> float | None:
+    """Four digits; None for NaN."""
+    return None if np.isnan(value) else round(float(value), 4)

@@ -15,20 +15,20 @@ The head is piecewise linear, so its gradient g_k has a closed form and each log
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from cxrd_models.zoo.charm_graph import CharmGraph
 from cxrd_models.zoo.charm_parts import CharmOptions, Head, MultiScaleAttention, heat_of
-from cxrd_models.zoo.contract import Batch, Output
+from cxrd_models.zoo.contract import GRAPH, Batch, ChestClassifier, Output, Request
 from cxrd_models.zoo.memory import RareMemory
 from cxrd_models.zoo.mobilenet import FINAL_CHANNELS, MobileNetV2Features, to_imagenet_range
 
 
-class Charm(nn.Module):
-    """CHARM on MobileNetV2 (size ``small``); implements `ChestClassifier`.
+class Charm(ChestClassifier):
+    """CHARM on MobileNetV2 (size ``small``).
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Charm(nn.Module):
     def __init__(self, classes: tuple[str, ...], prevalence: tuple[float, ...], options: CharmOptions) -> None:
         super().__init__()
         self.classes, self.options = classes, options
-        self.followers: tuple[str, ...] = ("momentum.",)
+        self.followers = ("momentum.",)
         self.backbone = MobileNetV2Features()
         self.momentum = copy.deepcopy(self.backbone.final).requires_grad_(requires_grad=False)
         self.attention = MultiScaleAttention(FINAL_CHANNELS, max(1, FINAL_CHANNELS // options.reduction))
@@ -53,11 +53,7 @@ class Charm(nn.Module):
         )
         self.head = Head(FINAL_CHANNELS, options.hidden, len(classes), options.dropout)
 
-    def backbone_prefix(self) -> str:
-        """State keys below this prefix are those of torchvision's ``mobilenet_v2``."""
-        return "backbone."
-
-    def on_backbone_loaded(self) -> None:
+    def on_published_loaded(self) -> None:
         """Start the momentum copy from the loaded final block."""
         self.momentum.load_state_dict(self.backbone.final.state_dict())
 
@@ -76,8 +72,8 @@ class Charm(nn.Module):
             anchored: Tensor = self.momentum(trunk)
         return online * self.attention(online) + anchored, anchored
 
-    def forward(self, image: Tensor, ids: Tensor | None = None) -> Output:
-        """Judge films [N, 1, H, W] in 0..1."""
+    def forward(self, image: Tensor, mask: Tensor | None = None, ids: Tensor | None = None) -> Output:  # noqa: ARG002
+        """Judge films [N, 1, H, W] in 0..1; lungs are not asked for."""
         evidence, anchored = self.maps(image)
         feature = evidence.mean(dim=(2, 3))
         judged = feature + self.memory(feature, ids)
@@ -91,16 +87,16 @@ class Charm(nn.Module):
         return features.mean(dim=(2, 3))
 
     @torch.no_grad()
-    def post_step(self, batch: Batch, output: Output, epoch: float) -> None:
+    def post_step(self, batch: Batch, embedding: Tensor, epoch: float) -> None:
         """Move the momentum copy towards the online block, then store the rare films' anchored features."""
         keep = self.options.momentum * min(1.0, epoch)
         ema_update(self.momentum, self.backbone.final, keep)
-        self.memory.write(output.embedding, batch.target * batch.known, batch.ids)
+        self.memory.write(embedding, batch.target * batch.known, batch.ids)
 
-    def export_view(self) -> nn.Module:
-        """``image -> (logits, heat)`` with norms folded, the bank packed and nothing left to update."""
+    def views(self) -> Mapping[str, nn.Module]:
+        """One graph, with norms folded, the bank packed and nothing left to update."""
         own = copy.deepcopy(self).eval()
-        return CharmGraph(
+        graph = CharmGraph(
             own.backbone,
             own.momentum,
             own.attention,
@@ -108,6 +104,7 @@ class Charm(nn.Module):
             bank=own.memory.snapshot(),
             options=self.options,
         )
+        return {GRAPH: graph}
 
 
 @torch.no_grad()
@@ -123,3 +120,8 @@ def ema_update(kept: nn.Module, online: nn.Module, keep: float) -> None:
 def _state(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()
+
+
+def small(asked: Request) -> Charm:
+    """CHARM on MobileNetV2."""
+    return Charm(asked.classes, asked.prevalence, CharmOptions.model_validate(asked.options))

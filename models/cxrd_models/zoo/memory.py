@@ -66,9 +66,9 @@ class RareMemory(nn.Module):
 
     @torch.no_grad()
     def write(self, features: Tensor, target: Tensor, ids: Tensor) -> None:
-        """Store features [N, D] of the films [N] whose target [N, K] names a rare class."""
+        """Store features [N, D] of the films [N] whose target [N, K] names a rare class wholly, not as a blend."""
         for ring, class_index in enumerate(self.rare):
-            rows = torch.nonzero(target[:, class_index] > 0).flatten()
+            rows = torch.nonzero(target[:, class_index] >= 1).flatten()
             rows = rows[-self.quota :]
             at = ring * self.quota + (self.cursor[ring] + torch.arange(len(rows), device=rows.device)) % self.quota
             self.features[at] = features[rows]

@@ -23,10 +23,13 @@ _STAGES = (
 )
 
 
-def conv_block(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def conv_block(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, dilation: int = 1
+) -> nn.Sequential:
     """Convolution, BatchNorm, ReLU6: keys ``0.weight``, ``1.*``."""
+    padding = dilation * (kernel - 1) // 2
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU6(inplace=False),
     )
@@ -43,14 +46,16 @@ class InvertedResidual(nn.Module):
         1 or 2.
     expansion : int
         Ratio of the hidden to the input channels; 1 leaves the expansion out.
+    dilation : int
+        Of the depthwise convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, dilation: int = 1) -> None:
         super().__init__()
         hidden = inputs * expansion
         layers: list[nn.Module] = [] if expansion == 1 else [conv_block(inputs, hidden, 1)]
         layers += [
-            conv_block(hidden, hidden, 3, stride, groups=hidden),
+            conv_block(hidden, hidden, 3, stride, groups=hidden, dilation=dilation),
             nn.Conv2d(hidden, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         ]
@@ -64,18 +69,18 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2Features(nn.Module):
-    """The ``features`` of torchvision's ``mobilenet_v2``: 19 blocks, index 18 the final 1x1 block."""
+    """The ``features`` of torchvision's ``mobilenet_v2``: 19 blocks, index 18 the final 1x1 block.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    stride : {32, 16}
+        Pixels of a cell. 16 keeps the resolution of the last stages and dilates them instead (as
+        arXiv 1802.02611 does): the same weights, four times the cells.
+    """
+
+    def __init__(self, stride: int = STRIDE) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [conv_block(3, 32, 3, 2)]
-        channels = 32
-        for expansion, outputs, repeats, stride in _STAGES:
-            for i in range(repeats):
-                blocks.append(InvertedResidual(channels, outputs, stride if i == 0 else 1, expansion))
-                channels = outputs
-        blocks.append(conv_block(channels, FINAL_CHANNELS, 1))
-        self.features = nn.Sequential(*blocks)
+        self.features = nn.Sequential(*_blocks(stride))
         _initialise(self)
 
     def trunk(self, x: Tensor) -> Tensor:
@@ -90,9 +95,23 @@ class MobileNetV2Features(nn.Module):
         return self.features[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, 3, H, W] in -1..1 to [N, 1280, H/32, W/32], >= 0."""
-        y: Tensor = self.final(self.trunk(x))
+        """[N, 3, H, W] in -1..1 to [N, 1280, H/stride, W/stride], >= 0."""
+        y: Tensor = self.features(x)
         return y
+
+
+def _blocks(finest: int) -> list[nn.Module]:
+    blocks: list[nn.Module] = [conv_block(3, 32, 3, 2)]
+    channels, reached, dilation = 32, 2, 1
+    for expansion, outputs, repeats, first in _STAGES:
+        for i in range(repeats):
+            stride, before = first if i == 0 else 1, dilation
+            if stride > 1 and reached >= finest:
+                stride, dilation = 1, dilation * 2
+            reached *= stride
+            blocks.append(InvertedResidual(channels, outputs, stride, expansion, before))
+            channels = outputs
+    return [*blocks, conv_block(channels, FINAL_CHANNELS, 1)]
 
 
 def _initialise(module: nn.Module) -> None:
@@ -104,3 +123,11 @@ def _initialise(module: nn.Module) -> None:
 def to_imagenet_range(image: Tensor) -> Tensor:
     """[N, 1, H, W] grey in 0..1 to [N, 3, H, W] in -1..1 (x / 127.5 - 1 of the 8-bit value)."""
     return torch.cat([image * 2 - 1] * 3, dim=1)
+
+
+class Grey(nn.Module):
+    """`to_imagenet_range` as a part of a model."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Scale and repeat."""
+        return to_imagenet_range(image)

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from pydantic import ValidationError
 
 from cxrd_models.errors import RecipeError
-from cxrd_models.zoo.charm import Charm
-from cxrd_models.zoo.charm_parts import CharmOptions
-from cxrd_models.zoo.contract import ChestClassifier
+from cxrd_models.zoo import charm, cnn_transformer, deit_scm, hybrid_lung_vit, medconvformer
+from cxrd_models.zoo.contract import ChestClassifier, Request
 
-Build = Callable[[tuple[str, ...], tuple[float, ...], Mapping[str, Any]], ChestClassifier]
-
-
-def _charm_small(
-    classes: tuple[str, ...], prevalence: tuple[float, ...], options: Mapping[str, Any]
-) -> ChestClassifier:
-    return Charm(classes, prevalence, CharmOptions.model_validate(options))
+Build = Callable[[Request], ChestClassifier]
 
 
-_BUILDS: Mapping[tuple[str, str], Build] = {("charm", "small"): _charm_small}
+_BUILDS: Mapping[tuple[str, str], Build] = {
+    ("charm", "small"): charm.small,
+    ("cnn_transformer", "small"): cnn_transformer.small,
+    ("cnn_transformer", "full"): cnn_transformer.full,
+    ("deit_scm", "small"): deit_scm.small,
+    ("deit_scm", "full"): deit_scm.full,
+    ("hybrid_lung_vit", "small"): hybrid_lung_vit.small,
+    ("hybrid_lung_vit", "full"): hybrid_lung_vit.full,
+    ("medconvformer", "small"): medconvformer.small,
+    ("medconvformer", "full"): medconvformer.full,
+}
 
 
-def build(
-    architecture: str,
-    size: str,
-    classes: tuple[str, ...],
-    prevalence: tuple[float, ...],
-    *,
-    options: Mapping[str, Any],
-    seed: int,
-) -> ChestClassifier:
+def build(architecture: str, size: str, asked: Request, *, seed: int) -> ChestClassifier:
     """Return a freshly initialised model; equal arguments give equal weights.
 
     Raises
@@ -48,7 +42,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return make(classes, prevalence, options)
+            return make(asked)
         except ValidationError as fault:
             faults = "; ".join(f"model.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
             raise RecipeError(faults) from fault

@@ -1,0 +1,67 @@
+"""On whom a package was tested: the columns of ``labels.csv`` that split films into groups of people and machines."""
+
+from __future__ import annotations
+
+import csv
+import re
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrd_models.data.manifest import Manifest
+
+UNKNOWN = "unknown"
+_AGES = (18, 40, 60, 80)
+_SIDES = (65, 257)  # thumbnails, films at the size of a model's input, and what has real detail
+
+Groups = dict[str, NDArray[np.str_]]
+
+
+def groups_of(manifest: Manifest) -> Groups:
+    """Group of every film of a manifest, [films], under "sex", "age", "view", "source" and "size".
+
+    A film whose row does not tell belongs to the group "unknown".
+    """
+    with (manifest.folder / "labels.csv").open(newline="", encoding="utf-8") as lines:
+        rows = dict(enumerate(csv.DictReader(lines), 2))
+    mine = [rows[film.row] for film in manifest.films]
+    told = {
+        "sex": [row.get("sex") or UNKNOWN for row in mine],
+        "age": [age_band(row.get("age") or "") for row in mine],
+        "view": [row.get("view") or UNKNOWN for row in mine],
+        "source": [row.get("source") or UNKNOWN for row in mine],
+        "size": [size_band(row.get("width") or "", row.get("height") or "") for row in mine],
+    }
+    return {name: np.array(groups, np.str_) for name, groups in told.items()}
+
+
+def age_band(text: str) -> str:
+    """Band of years of an age such as ``71``, ``61.0``, ``058Y`` or ``pediatric(1-5y)``."""
+    if text.lower().startswith("p"):
+        return f"0-{_AGES[0] - 1}"
+    number = re.fullmatch(r"0*(\d+)(\.\d+)?\s*([YyMmWwDd]?)", text.strip())
+    if not number:
+        return UNKNOWN
+    years = int(number[1]) if number[3].upper() in ("", "Y") else 0  # months, weeks, days: an infant
+    return _band(years, _AGES)
+
+
+def size_band(width: str, height: str) -> str:
+    """Band of the shorter side of a stored film, in pixels."""
+    if not (width.isdigit() and height.isdigit()):
+        return UNKNOWN
+    return _band(min(int(width), int(height)), _SIDES) + " px"
+
+
+def pseudonyms(manifest: Manifest) -> tuple[str, ...]:
+    """Twelve hex digits for the patient of each film: the same within a folder, and of no use outside it."""
+    salt = manifest.digest
+    return tuple(sha256(f"{salt}:{film.patient}".encode()).hexdigest()[:12] for film in manifest.films)
+
+
+def _band(value: int, edges: tuple[int, ...]) -> str:
+    below = [edge for edge in edges if edge <= value]
+    above = [edge for edge in edges if edge > value]
+    low = below[-1] if below else 0
+    return f"{low}-{above[0] - 1}" if above else f"{low}+"
