@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,9 +59,31 @@ class Phase(Value):
     ----------
     rates : dict of str to float
         Peak learning rate by parameter-name pattern (``backbone.features.1[5-8].*``); the first pattern
-        that matches decides, a parameter that none matches is frozen.
+        that matches decides; a parameter of rate 0, or that none matches, is frozen.
+    loss : {"bce", "asymmetric", "focal", "ce"}
+        Of each class for itself, or of classes that exclude each other (``ce``).
+    label_smoothing : float
+        Share of the target that is spread, 0..1.
+    class_weights : dict, "none" or "balanced"
+        By class name, or inversely to the positive training films.
+    lambda_seg, lambda_attention, lambda_branches : float
+        Weights of the lung segmentation (half cross-entropy, half Dice), of attention outside the lungs, and of
+        each branch that learns on its own, beside the loss of the answer.
+    sampler : {"shuffle", "balanced"}
+        Every film once an epoch, or films drawn so that classes come alike.
+    precision : {"fp32", "bf16", "fp16"}
+        Of the forward pass; weights and updates are always single precision.
+    accumulate : int
+        Parts in which a batch passes through the model, where memory does not hold it at once.
+    mixup : float
+        Shape of the Beta distribution that blends pairs of films; 0 blends none.
+    optimiser : {"adamw", "adam", "sgd"}
+        ``momentum`` is that of ``sgd``.
+    schedule : {"cosine", "onecycle", "constant", "step", "plateau"}
+        ``step`` multiplies the rates by ``factor`` every ``step_epochs`` epochs, ``plateau`` after more than
+        ``plateau`` epochs without a better score; no rate falls below ``min_rate``.
     patience : int
-        Epochs without a better score before the phase ends early; 0 never.
+        Epochs without a score better by ``min_delta`` before the phase ends early; 0 never.
     """
 
     name: str
@@ -68,14 +91,32 @@ class Phase(Value):
     batch: int = Field(32, ge=2)
     rates: dict[str, float]
     weight_decay: float = Field(0.01, ge=0)
-    loss: Literal["bce", "asymmetric"] = "bce"
+    loss: Literal["bce", "asymmetric", "focal", "ce"] = "bce"
+    focal_alpha: float = Field(1.0, gt=0)
+    focal_gamma: float = Field(2.0, ge=0)
+    label_smoothing: float = Field(0, ge=0, lt=1)
+    class_weights: dict[str, float] | Literal["none", "balanced"] = "none"
+    lambda_seg: float = Field(0, ge=0)
+    lambda_attention: float = Field(0, ge=0)
+    lambda_branches: float = Field(1.0, ge=0)
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    accumulate: int = Field(1, ge=1)
+    mixup: float = Field(0, ge=0)
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: float = Field(0.9, ge=0, lt=1)
     gamma_negative: float = Field(4, ge=0)
     gamma_positive: float = Field(1, ge=0)
     clip: float = Field(0.05, ge=0, lt=1)
-    schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
+    schedule: Literal["cosine", "onecycle", "constant", "step", "plateau"] = "cosine"
+    step_epochs: int = Field(10, ge=1)
+    plateau: int = Field(2, ge=0)
+    factor: float = Field(0.1, gt=0, lt=1)
+    min_rate: float = Field(0, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     clip_norm: float = Field(1.0, gt=0)
     patience: int = Field(0, ge=0)
+    min_delta: float = Field(0, ge=0)
 
 
 class GuardRecipe(Value):
@@ -110,9 +151,11 @@ class Recipe(Value):
     ----------
     ema : float
         Share of the average of weights kept at each step; 0 keeps the last weights instead.
-    monitor : {"mean", "weighted"}
-        How the AUROCs of the classes on validation become the one score that chooses an epoch: each class
-        alike, or by its positive films, which is steadier where some have few.
+    monitor : {"mean", "weighted", "loss", "accuracy"}
+        The one score on validation films that chooses an epoch: the mean AUROC of the classes, each alike or by
+        its positive films, which is steadier where some have few; the least loss; or the best accuracy.
+    heat : str
+        How the architecture draws its maps, for the card and the report.
     remarks : tuple of str
         What a reader of the card must know and the figures do not tell.
     """
@@ -125,8 +168,9 @@ class Recipe(Value):
     task: str
     seed: int = 0
     ema: float = Field(0, ge=0, lt=1)
-    monitor: Literal["mean", "weighted"] = "weighted"
+    monitor: Literal["mean", "weighted", "loss", "accuracy"] = "weighted"
     data_licence: str
+    heat: str = "contribution"
     remarks: tuple[str, ...] = ()
     preprocess: PreprocessRecipe = PreprocessRecipe()
     model: dict[str, Any] = Field(default_factory=dict)
@@ -148,8 +192,13 @@ def recipe_folder() -> Path:
     return checkout if checkout.is_dir() else Path(sysconfig.get_path("data")) / "share" / "cxrd" / "train"
 
 
-def read_recipe(name: str) -> Recipe:
+def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe by the name of a file in ``config/train`` or by its path.
+
+    Parameters
+    ----------
+    changes : sequence of str
+        ``phases.0.batch=16`` and the like, see `parse_change`.
 
     Raises
     ------
@@ -158,7 +207,7 @@ def read_recipe(name: str) -> Recipe:
     """
     path = Path(name) if name.endswith(".toml") else recipe_folder() / f"{name}.toml"
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text("utf-8")))
+        recipe = Recipe.model_validate(tomllib.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         known = ", ".join(sorted(p.stem for p in recipe_folder().glob("*.toml"))) or "none"
         raise RecipeError(f"there is no recipe {name}", hint=f"known: {known}; or give a .toml path") from None
@@ -167,3 +216,47 @@ def read_recipe(name: str) -> Recipe:
     except ValidationError as fault:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
         raise RecipeError(f"{path}: {faults}", hint="see config/train for complete examples") from fault
+    return changed(recipe, dict(parse_change(text) for text in changes)) if changes else recipe
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """Read ``KEY=VALUE``: a dotted path into a recipe, and a TOML value or a bare word.
+
+    Raises
+    ------
+    RecipeError
+        There is no ``=``.
+    """
+    path, sign, value = text.partition("=")
+    if not sign:
+        raise RecipeError(f"{text!r} changes nothing", hint="for example phases.0.batch=16")
+    try:
+        return path.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path.strip(), value.strip()
+
+
+def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other values at dotted paths; a key with dots of its own stands in quotes at the end.
+
+    Raises
+    ------
+    RecipeError
+        A path that leads nowhere, or a value that does not fit; names it.
+    """
+    values = recipe.model_dump(mode="json")
+    for path, value in changes.items():
+        plain, _, quoted = path.partition('"')
+        *steps, last = [*filter(None, plain.split(".")), *([quoted.removesuffix('"')] if quoted else [])]
+        place: Any = values
+        try:
+            for step in steps:
+                place = place[int(step) if isinstance(place, list) else step]
+            place[int(last) if isinstance(place, list) else last] = value
+        except (KeyError, IndexError, ValueError, TypeError) as fault:
+            raise RecipeError(f"the recipe has no {path}", hint="for example phases.0.batch or model.k") from fault
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as fault:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
+        raise RecipeError(faults, hint=f"from {', '.join(f'{k}={v}' for k, v in changes.items())}") from fault

@@ -33,6 +33,15 @@ if find_spec("torch") is not None:
         _TORCHVISION = _declare_torchvision_operators()  # lives as long as the tests
 
 
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the architecture ``tiny`` of the tests known to recipes."""
+    from cxrd_models.zoo import registry  # noqa: PLC0415
+    from support.training import Tiny  # noqa: PLC0415 - needs torch, as below
+
+    monkeypatch.setitem(registry._BUILDS, ("tiny", "small"), lambda asked: Tiny(asked.classes))
+
+
 @pytest.fixture(scope="session")
 def write_labels() -> WriteLabels:
     """Write ``labels.csv`` with the columns that the trainer reads."""

@@ -4,85 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 
 from cxrd_models.errors import DivergedError, RecipeError, StoppedError, WeightsError
-from cxrd_models.recipe import Recipe, read_recipe
-from cxrd_models.train.run import Start, train
-from cxrd_models.train.watch import Watch
+from cxrd_models.recipe import read_recipe
+from cxrd_models.train.run import train
+from support.training import PHASES, StoppingAfter, quiet, recipe, start, weights
 
 WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
-PHASES: list[dict[str, Any]] = [
-    {"name": "head", "epochs": 1, "batch": 4, "rates": {"head.*": 1e-3, "attention.*": 1e-3}},
-    {
-        "name": "finetune",
-        "epochs": 2,
-        "batch": 4,
-        "loss": "asymmetric",
-        "schedule": "onecycle",
-        "rates": {"head.*": 1e-3, "backbone.features.1[78].*": 1e-4},
-    },
-]
-
-
-def recipe(**changes: Any) -> Recipe:
-    """Return a run of nine steps on 64-pixel films."""
-    values: dict[str, Any] = {
-        "id": "tiny",
-        "version": "1.0.0",
-        "title": "a test",
-        "architecture": "charm",
-        "size": "small",
-        "task": "nih14",
-        "seed": 5,
-        "ema": 0.5,
-        "data_licence": "made for this test",
-        "preprocess": {"id": "plain", "height": 64, "width": 64},
-        "model": {"reduction": 128, "hidden": 16, "slots": 28, "rare_prevalence": 0.5},
-        "augment": {"rotation": 5, "shift": 0.1, "contrast": 0.1, "blur": 0.5, "blur_sizes": [16, 32]},
-        "report": {"min_train": 1, "min_val": 1, "min_test": 1},
-        "use": {"text": "tests", "views": ["PA"]},
-        "phases": PHASES,
-    }
-    return Recipe.model_validate({**values, **changes})
-
-
-class StoppingAfter(Watch):
-    """A watch whose person presses Ctrl-C after so many steps."""
-
-    def __init__(self, log: Path, steps: int) -> None:
-        self.left = steps
-        super().__init__(log, Console(file=StringIO()))
-
-    @property
-    def stopping(self) -> bool:
-        """Asked before each step."""
-        self.left -= 1
-        return self.left < 0
-
-    @stopping.setter
-    def stopping(self, value: bool) -> None:
-        """Leave it to the count."""
-
-
-def quiet(out: Path) -> Watch:
-    return Watch(out / "log.jsonl", Console(file=StringIO()))
-
-
-def start(data: Path, out: Path, *, resume: bool = False, init: Path | None = None) -> Start:
-    out.mkdir(parents=True, exist_ok=True)
-    return Start(data, out, init, resume, "tiny")
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    best: dict[str, torch.Tensor] = torch.load(out / "best.pt", weights_only=True)["model"]
-    return best
 
 
 def test_a_resumed_run_equals_the_straight_run(folder: Path, tmp_path: Path) -> None:

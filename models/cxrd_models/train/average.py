@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+
+from cxrd_models.zoo.contract import ChestClassifier
 
 
 class Average:
@@ -13,18 +14,18 @@ class Average:
 
     Parameters
     ----------
-    model : nn.Module
+    model : ChestClassifier
         The model that is trained.
     keep : float
         Share of the old average kept at each step, 0..1; 0 is the model itself.
     """
 
-    def __init__(self, model: nn.Module, keep: float) -> None:
+    def __init__(self, model: ChestClassifier, keep: float) -> None:
         self.keep = keep
         self.model = copy.deepcopy(model).requires_grad_(requires_grad=False) if keep else model
 
     @torch.no_grad()
-    def update(self, model: nn.Module, steps: int) -> None:
+    def update(self, model: ChestClassifier, steps: int) -> None:
         """Follow the model after its step number ``steps``; young averages follow faster."""
         if not self.keep:
             return

@@ -57,7 +57,7 @@ def restore(model: torch.nn.Module, state: Mapping[str, Tensor], where: str) -> 
     model.load_state_dict(dict(state))
 
 
-def load_backbone(model: ChestClassifier, path: Path, device: torch.device) -> str:
+def load_backbone(model: ChestClassifier, published: Mapping[str, Tensor], where: str) -> str:
     """Fill the backbone from published weights (torchvision key names); returns the report.
 
     The published classifier is ignored; anything else left over or missing is an error.
@@ -67,18 +67,20 @@ def load_backbone(model: ChestClassifier, path: Path, device: torch.device) -> s
     WeightsError
         Keys or shapes differ.
     """
-    prefix = model.backbone_prefix()
-    own = {k.removeprefix(prefix): v for k, v in model.state_dict().items() if k.startswith(prefix)}
-    published: dict[str, Tensor] = load(path, device)
-    offered = {k: v for k, v in published.items() if not k.startswith("classifier.")}
-    faults = differences(own, offered)
-    if faults:
-        raise WeightsError(f"{path} does not fit the backbone: {_listed(faults)}")
-    with torch.no_grad():
-        for key, value in own.items():
-            value.copy_(offered[key])
-    model.on_backbone_loaded()
-    return f"{len(own)} keys loaded, {len(published) - len(offered)} of the published classifier left out"
+    state = model.state_dict()
+    offered = {k: v for k, v in published.items() if not k.startswith(model.published_unused)}
+    filled = 0
+    for prefix in model.published:
+        own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        faults = differences(own, offered)
+        if faults:
+            raise WeightsError(f"{where} does not fit {prefix}*: {_listed(faults)}")
+        with torch.no_grad():
+            for key, value in own.items():
+                value.copy_(offered[key])
+        filled += len(own)
+    model.on_published_loaded()
+    return f"{filled} keys loaded, {len(published) - len(offered)} published ones have no place in this model"
 
 
 def differences(own: Mapping[str, Tensor], offered: Mapping[str, Tensor]) -> list[str]:

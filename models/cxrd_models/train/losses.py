@@ -7,15 +7,74 @@ from torch import Tensor
 from torch.nn import functional
 
 from cxrd_models.recipe import Phase
+from cxrd_models.zoo.contract import Batch, Output
+
+_SMALL = 1e-6
 
 
-def loss_of(phase: Phase, logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Mean loss of the known targets; a batch without any costs 0."""
-    if phase.loss == "bce":
-        each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+def loss_of(phase: Phase, output: Output, batch: Batch, weights: Tensor) -> Tensor:
+    """Loss of a batch: the answer's, each branch's, and what lungs ask of segmentation and attention.
+
+    Parameters
+    ----------
+    weights : Tensor
+        [K] of the classes, mean 1.
+    """
+    branches = [logits for name, logits in output.aux.items() if name.startswith("branch_")]
+    if branches:  # the answer is a blend of them and has nothing of its own to learn
+        each = torch.stack([classification(phase, logits, batch, weights) for logits in branches])
+        loss = phase.lambda_branches * each.sum()
     else:
-        each = asymmetric(logits, target, phase.gamma_negative, phase.gamma_positive, phase.clip)
-    return (each * known).sum() / known.sum().clamp(min=1)
+        loss = classification(phase, output.logits, batch, weights)
+    if batch.mask is not None and phase.lambda_seg:
+        loss = loss + phase.lambda_seg * segmentation(output.aux["seg"], batch.mask)
+    if batch.mask is not None and phase.lambda_attention:
+        loss = loss + phase.lambda_attention * attention_outside(output.aux["attention"], batch.mask)
+    return loss
+
+
+def classification(phase: Phase, logits: Tensor, batch: Batch, weights: Tensor) -> Tensor:
+    """Mean loss of the known targets; a batch without any costs 0."""
+    target, known = batch.target, batch.known
+    if phase.loss == "ce":
+        smooth = target * (1 - phase.label_smoothing) + phase.label_smoothing / target.shape[1]
+        film = -(smooth * weights * functional.log_softmax(logits, dim=1)).sum(dim=1)
+        learnt = known.amin(dim=1)
+        return (film * learnt).sum() / (learnt * (target * weights).sum(dim=1)).sum().clamp(min=_SMALL)
+    target = target * (1 - phase.label_smoothing) + phase.label_smoothing / 2
+    match phase.loss:
+        case "asymmetric":
+            each = asymmetric(logits, target, phase.gamma_negative, phase.gamma_positive, phase.clip)
+        case "focal":
+            each = focal(logits, target, phase.focal_alpha, phase.focal_gamma)
+        case _:
+            each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (each * known * weights).sum() / known.sum().clamp(min=1)
+
+
+def focal(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Focal loss (arXiv 1708.02002), [N, K], not reduced; gamma 0 is alpha times binary cross-entropy."""
+    plain = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    sure = torch.sigmoid(logits) * target + torch.sigmoid(-logits) * (1 - target)
+    return alpha * (1 - sure) ** gamma * plain
+
+
+def segmentation(logits: Tensor, mask: Tensor) -> Tensor:
+    """Half cross-entropy, half Dice, over films [N, 1, H, W] whose lungs are known; 0 without any."""
+    seen = (mask.flatten(1).amax(dim=1) > 0).to(logits.dtype)
+    cross = functional.binary_cross_entropy_with_logits(logits, mask, reduction="none").flatten(1).mean(dim=1)
+    lungs = torch.sigmoid(logits)
+    both = (lungs * mask).flatten(1).mean(dim=1)
+    dice = 1 - (2 * both + _SMALL) / (lungs.flatten(1).mean(dim=1) + mask.flatten(1).mean(dim=1) + _SMALL)
+    return ((0.5 * cross + 0.5 * dice) * seen).sum() / seen.sum().clamp(min=1)
+
+
+def attention_outside(attention: Tensor, mask: Tensor) -> Tensor:
+    """``-log`` of the share of attention [N, heads, h, w] inside the lungs, mean over heads and films with lungs."""
+    cells = functional.adaptive_avg_pool2d(mask, (attention.shape[2], attention.shape[3]))
+    seen = (mask.flatten(1).amax(dim=1) > 0).to(attention.dtype)
+    inside = (attention * cells).sum(dim=(2, 3)) / attention.sum(dim=(2, 3)).clamp(min=_SMALL)
+    return (-torch.log(inside.clamp(min=_SMALL)).mean(dim=1) * seen).sum() / seen.sum().clamp(min=1)
 
 
 def asymmetric(logits: Tensor, target: Tensor, gamma_negative: float, gamma_positive: float, clip: float) -> Tensor:

@@ -4,49 +4,34 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from rich.console import Console
 
 import cxrd
-from cxrd_models.data.films import load_films
-from cxrd_models.data.manifest import Manifest, read_manifest
+from cxrd_models.data.manifest import Manifest
 from cxrd_models.data.shortcut import probe
 from cxrd_models.data.tasks import task_of
 from cxrd_models.errors import RecipeError, WeightsError
 from cxrd_models.evaluate.baseline import frozen_baseline, pooled_features
-from cxrd_models.evaluate.calibration import calibrate
 from cxrd_models.recipe import Recipe
-from cxrd_models.train.allocator import keep_freed_memory
-from cxrd_models.train.checkpoint import load_backbone
-from cxrd_models.train.loop import BEST, LAST, Films, Job, fit, load_best, predict
+from cxrd_models.train.board import TensorBoard
+from cxrd_models.train.calibrating import calibrate_model, graph_logits
+from cxrd_models.train.curves import draw_curves
+from cxrd_models.train.job import Job
+from cxrd_models.train.loop import BEST, LAST, fit, load_best
+from cxrd_models.train.prepare import Start, prepare
+from cxrd_models.train.ranks import joined
 from cxrd_models.train.watch import Watch
-from cxrd_models.zoo.contract import ChestClassifier
-from cxrd_models.zoo.registry import build
 
-RECORD, CALIBRATION, BASELINE = "run.json", "calibration.json", "baseline.npz"
-
-
-class Start(NamedTuple):
-    """What a person chose on the command line.
-
-    Attributes
-    ----------
-    recipe : str
-        Name or path of the recipe, for the record.
-    init : Path or None
-        Published backbone weights.
-    """
-
-    data: Path
-    out: Path
-    init: Path | None
-    resume: bool
-    recipe: str
+RECORD, CALIBRATION, BASELINE, BOARD = "run.json", "calibration.json", "baseline.npz", "tensorboard"
+_SHOWN = 8
+"""Validation films that TensorBoard shows."""
 
 
 def train(recipe: Recipe, start: Start, watch: Watch) -> None:
@@ -57,56 +42,34 @@ def train(recipe: Recipe, start: Start, watch: Watch) -> None:
     CxrdError
         See `cxrd_models.errors`; every one names what to do next.
     """
-    keep_freed_memory()
-    manifest = read_manifest(start.data, task_of(recipe.task))
-    model = new_model(recipe, manifest)
-    record = _record(recipe, start, manifest, model)
-    _open_folder(start, record)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
-    with watch.bar("reading films", len(manifest.films)) as bar:
-        pixels = load_films(manifest, recipe.preprocess, bar.advance)
-    job = Job(recipe, model, films_on(device, pixels, manifest, recipe), start.out, watch)
-    job.module.to(device)
-    if start.init is not None and not start.resume:
-        watch.say(f"{start.init.name}: {load_backbone(model, start.init, device)}")
-        _keep_baseline(job, manifest)
-    _write(start.out / RECORD, record)
-    with watch.stoppable():
-        fit(job, resume=start.resume)
-    load_best(job)
-    _calibrate(job)
-    watch.say(f"trained; next: cxrd export {start.out} --out DIR")
+    with joined() as ranks:
+        if not ranks.leader:
+            watch = Watch(console=Console(quiet=True))
+        _look_at_folder(start)
+        job, manifest = prepare(recipe, start, watch, ranks)
+        record = _record(recipe, start, manifest, job)
+        if start.resume:
+            record |= _begun_as(start, record)
+        elif ranks.leader and start.init.kind != "random":
+            _keep_baseline(job, manifest)
+        if ranks.leader:
+            _write(start.out / RECORD, record)
+            job = _with_board(job) if start.tensorboard else job
+        with watch.stoppable():
+            fit(job, resume=start.resume)
+        job.board.close()
+        if ranks.leader:
+            load_best(job)
+            _calibrate(job)
+            draw_curves(start.out)
+            watch.say(f"trained; next: cxrd export {start.out} --out DIR")
 
 
-def new_model(recipe: Recipe, manifest: Manifest) -> ChestClassifier:
-    """Return the recipe's model, freshly initialised from its seed and the training prevalence."""
-    share = manifest.targets()[manifest.rows_of("train")].mean(axis=0)
-    prevalence = tuple(float(p) for p in share)
-    return build(
-        recipe.architecture,
-        recipe.size,
-        manifest.task.classes,
-        prevalence,
-        options=recipe.model,
-        seed=recipe.seed,
-    )
-
-
-def films_on(device: torch.device, pixels: NDArray[np.uint8], manifest: Manifest, recipe: Recipe) -> Films:
-    """Films, labels and splits of a manifest as tensors on a device."""
-
-    def on_device(array: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(array).to(device)
-
-    return Films(
-        image=on_device(pixels),
-        target=on_device(manifest.targets()),
-        known=on_device(manifest.known(recipe.guard.min_source_positives)),
-        source=manifest.sources(),
-        train=on_device(manifest.rows_of("train")),
-        val=on_device(manifest.rows_of("val")),
-    )
+def _with_board(job: Job) -> Job:
+    films = job.films
+    some = films.val[:_SHOWN]
+    board = TensorBoard(job.out / BOARD, films.image[some], None if films.mask is None else films.mask[some])
+    return job._replace(board=board)
 
 
 def recipe_digest(recipe: Recipe) -> str:
@@ -114,8 +77,8 @@ def recipe_digest(recipe: Recipe) -> str:
     return sha256(recipe.model_dump_json().encode()).hexdigest()
 
 
-def _record(recipe: Recipe, start: Start, manifest: Manifest, model: ChestClassifier) -> dict[str, Any]:
-    init = {"file": start.init.name, "sha256": sha256(start.init.read_bytes()).hexdigest()} if start.init else None
+def _record(recipe: Recipe, start: Start, manifest: Manifest, job: Job) -> dict[str, Any]:
+    init = None if start.init.kind == "random" else {"file": start.init.name, "sha256": start.init.digest}
     return {
         "recipe": recipe.model_dump(mode="json"),
         "recipe_sha256": recipe_digest(recipe),
@@ -123,7 +86,7 @@ def _record(recipe: Recipe, start: Start, manifest: Manifest, model: ChestClassi
         "data": str(start.data),
         "data_sha256": manifest.digest,
         "init": init,
-        "parameters": sum(p.numel() for _, p in model.named_parameters()),
+        "parameters": sum(p.numel() for _, p in job.model.named_parameters()),
         "shortcuts": [s.model_dump() for s in probe(manifest)],
         "versions": {
             "cxrd": cxrd.__version__,
@@ -135,41 +98,48 @@ def _record(recipe: Recipe, start: Start, manifest: Manifest, model: ChestClassi
 
 def _command(start: Start) -> str:
     """Return the line that repeats the run, by file names only: a package must not tell a user's paths."""
-    init = f" --init {start.init.name}" if start.init else ""
-    return f"cxrd train {Path(start.recipe).name} --data {start.data.name} --out {start.out.name}{init}"
+    told = f"cxrd train {Path(start.recipe).name} --data {start.data.name} --out {start.out.name}"
+    given = "".join(f" --set {shlex.quote(change)}" for change in start.changes)
+    return told + given if start.init.kind == "random" else f"{told} --init {start.init.name}{given}"
 
 
-def _open_folder(start: Start, record: dict[str, Any]) -> None:
+def _look_at_folder(start: Start) -> None:
     """Make the folder; never train over another run.
 
     Raises
     ------
     RecipeError
-        The folder holds a run already (without ``--resume``), or one of other recipe or data.
+        The folder holds a run already (without ``--resume``).
     WeightsError
         Nothing to resume.
     """
     start.out.mkdir(parents=True, exist_ok=True)
-    before = start.out / RECORD
-    if not start.resume:
-        if (start.out / LAST).exists() or (start.out / BEST).exists():
-            raise RecipeError(
-                f"{start.out} holds a run already", hint="--resume goes on with it; or choose another --out"
-            )
-        return
-    if not before.exists() or not (start.out / LAST).exists():
+    last = (start.out / LAST).exists()
+    if not start.resume and (last or (start.out / BEST).exists()):
+        raise RecipeError(f"{start.out} holds a run already", hint="--resume goes on with it; or choose another --out")
+    if start.resume and not ((start.out / RECORD).exists() and last):
         raise WeightsError(f"{start.out} holds no checkpoint to resume from", hint="start without --resume")
-    then = json.loads(before.read_text("utf-8"))
+
+
+def _begun_as(start: Start, record: dict[str, Any]) -> dict[str, Any]:
+    """What a resumed run keeps of its own record.
+
+    Raises
+    ------
+    RecipeError
+        It was begun with another recipe or other data.
+    """
+    then = json.loads((start.out / RECORD).read_text("utf-8"))
     for key in ("recipe_sha256", "data_sha256"):
         if then[key] != record[key]:
             what = key.removesuffix("_sha256")
             raise RecipeError(f"{start.out} was begun with another {what}", hint="resume with what it was begun with")
-    record["init"], record["command"] = then["init"], then["command"]
+    return {key: then[key] for key in ("init", "command")}
 
 
 def _keep_baseline(job: Job, manifest: Manifest) -> None:
     job.watch.say("frozen-feature baseline ...")
-    job.module.eval()
+    job.model.eval()
     features = pooled_features(job.model, job.films.image)
     baseline = frozen_baseline(
         features,
@@ -183,8 +153,9 @@ def _keep_baseline(job: Job, manifest: Manifest) -> None:
 
 def _calibrate(job: Job) -> None:
     films, rows = job.films, job.films.val
-    logits = predict(job.module, films.image, rows)
-    found = calibrate(logits, films.target[rows].cpu().numpy(), films.known[rows].cpu().numpy())
+    target, known = films.target[rows].cpu().numpy(), films.known[rows].cpu().numpy()
+    logits = graph_logits(job.model, films.image, rows, films.mask)
+    found = calibrate_model(job.model, logits, target, known, exclusive=task_of(job.recipe.task).exclusive)
     _write(job.out / CALIBRATION, found.model_dump())
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from hashlib import sha256
 from typing import Self
 
 import torch
 
 from cxrd.findings import Value
+from cxrd_models.recipe import Phase
 
 
 class Position(Value):
@@ -20,9 +22,13 @@ class Position(Value):
     trained : int
         Epochs finished since the start, over all phases.
     best : float
-        Best score so far; -1 before the first.
+        Best score so far, of all phases; minus infinity before the first.
+    bar : float
+        Score that this phase has to pass by its ``min_delta`` not to be stale.
     stale : int
-        Epochs without a better one, in this phase.
+        Epochs without passing it, in this phase.
+    waited, lowered : int
+        Epochs since it was passed or the rate was lowered, and how often that was done, in this phase.
     loss_sum : float
         Sum of the batch losses of this epoch so far.
     """
@@ -31,17 +37,22 @@ class Position(Value):
     epoch: int = 0
     step: int = 0
     trained: int = 0
-    best: float = -1.0
+    best: float = -math.inf
+    bar: float = -math.inf
     stale: int = 0
+    waited: int = 0
+    lowered: int = 0
     loss_sum: float = 0.0
 
     def stepped(self, loss: float) -> Self:
         """One batch further."""
         return self.model_copy(update={"step": self.step + 1, "loss_sum": self.loss_sum + loss})
 
-    def next_epoch(self, score: float) -> Self:
+    def next_epoch(self, score: float, phase: Phase) -> Self:
         """One epoch further, with the score it reached."""
-        better = score > self.best
+        passed = score > self.bar + phase.min_delta or self.bar == -math.inf
+        waited = 0 if passed else self.waited + 1
+        lower = phase.schedule == "plateau" and waited > phase.plateau
         return self.model_copy(
             update={
                 "epoch": self.epoch + 1,
@@ -49,13 +60,17 @@ class Position(Value):
                 "trained": self.trained + 1,
                 "loss_sum": 0.0,
                 "best": max(score, self.best),
-                "stale": 0 if better else self.stale + 1,
+                "bar": score if passed else self.bar,
+                "stale": 0 if passed else self.stale + 1,
+                "waited": 0 if lower else waited,
+                "lowered": self.lowered + lower,
             }
         )
 
     def next_phase(self) -> Self:
         """Begin the next phase; the best score so far stays the one to beat."""
-        return self.model_copy(update={"phase": self.phase + 1, "epoch": 0, "step": 0, "stale": 0, "loss_sum": 0.0})
+        begun = {"epoch": 0, "step": 0, "stale": 0, "waited": 0, "lowered": 0, "loss_sum": 0.0, "bar": self.best}
+        return self.model_copy(update={"phase": self.phase + 1, **begun})
 
 
 def generator(seed: int, *place: int | str) -> torch.Generator:

@@ -1,0 +1,118 @@
+"""Makes a job of a recipe and a folder: films read, model built, weights filled in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cxrd_models.data.films import load_films
+from cxrd_models.data.lungs import load_lungs
+from cxrd_models.data.manifest import Manifest, read_manifest
+from cxrd_models.data.tasks import task_of
+from cxrd_models.recipe import Recipe
+from cxrd_models.train.allocator import keep_freed_memory
+from cxrd_models.train.checkpoint import load_backbone
+from cxrd_models.train.initial import Initial, published
+from cxrd_models.train.job import Films, Job
+from cxrd_models.train.ranks import ALONE, Ranks, device_of
+from cxrd_models.train.watch import Watch
+from cxrd_models.zoo.contract import ChestClassifier, Request
+from cxrd_models.zoo.registry import build
+
+
+class Start(NamedTuple):
+    """What a person chose on the command line.
+
+    Attributes
+    ----------
+    recipe : str
+        Name or path of the recipe, for the record.
+    init : Initial
+        Where the backbone's weights come from.
+    tensorboard : bool
+        Write event files below ``out``.
+    changes : tuple of str
+        What was changed of the recipe, for the record.
+    """
+
+    data: Path
+    out: Path
+    init: Initial
+    resume: bool
+    recipe: str
+    tensorboard: bool = False
+    changes: tuple[str, ...] = ()
+
+
+def prepare(recipe: Recipe, start: Start, watch: Watch, ranks: Ranks = ALONE) -> tuple[Job, Manifest]:
+    """Read the films and build the model, with its weights from ``start.init`` unless the run is resumed.
+
+    Raises
+    ------
+    CxrdError
+        See `cxrd_models.errors`; every one names what to do next.
+    """
+    keep_freed_memory()
+    manifest = read_manifest(start.data, task_of(recipe.task))
+    model = new_model(recipe, manifest, pretrained=start.init.kind == "imagenet" and not start.resume)
+    device = device_of(ranks)
+    torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
+    if not start.resume:
+        _fill(model, recipe, start, watch)
+    with watch.bar("reading films", len(manifest.films)) as bar:
+        pixels = load_films(manifest, recipe.preprocess, bar.advance)
+    lungs = None
+    if model.takes_mask or any(phase.lambda_seg for phase in recipe.phases):
+        with watch.bar("finding lungs", len(manifest.films)) as bar:
+            lungs = load_lungs(manifest, recipe.preprocess, bar.advance)
+    films = films_on(device, manifest, recipe, pixels, lungs)
+    if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001 - torch's only door
+        slow = ", ".join(phase.name for phase in recipe.phases if phase.precision != "fp32")
+        if slow:
+            watch.say(f"half precision ({slow}) is emulated on this processor, many times slower than fp32")
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it, its stubs do not
+    return Job(recipe, model, films, start.out, watch, ranks), manifest
+
+
+def _fill(model: ChestClassifier, recipe: Recipe, start: Start, watch: Watch) -> None:
+    """Fill the backbone as asked, and say so."""
+    if start.init.kind == "random":
+        watch.say("random weights: --init imagenet, or --init PATH, starts from published ones")
+    elif start.init.kind != "imagenet" or recipe.size == "small":  # the full sizes fetch theirs when they are built
+        told = load_backbone(model, published(start.init, torch.device("cpu")), start.init.name)
+        watch.say(f"{start.init.name}: {told}")
+
+
+def new_model(recipe: Recipe, manifest: Manifest, *, pretrained: bool = False) -> ChestClassifier:
+    """Return the recipe's model, freshly initialised from its seed and the training prevalence."""
+    share = manifest.targets()[manifest.rows_of("train")].mean(axis=0)
+    prevalence = tuple(float(p) for p in share)
+    asked = Request(manifest.task.classes, prevalence, recipe.grid, recipe.model, pretrained)
+    return build(recipe.architecture, recipe.size, asked, seed=recipe.seed)
+
+
+def films_on(
+    device: torch.device,
+    manifest: Manifest,
+    recipe: Recipe,
+    pixels: NDArray[np.uint8],
+    lungs: NDArray[np.uint8] | None = None,
+) -> Films:
+    """Films, lungs, labels and splits of a manifest as tensors on a device."""
+
+    def on_device(array: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(array).to(device)
+
+    return Films(
+        image=on_device(pixels),
+        target=on_device(manifest.targets()),
+        known=on_device(manifest.known(recipe.guard.min_source_positives)),
+        source=manifest.sources(),
+        train=on_device(manifest.rows_of("train")),
+        val=on_device(manifest.rows_of("val")),
+        mask=None if lungs is None else on_device(lungs),
+    )

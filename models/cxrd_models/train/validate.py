@@ -1,0 +1,105 @@
+"""How good the weights are now, on the validation films."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit, log_expit, log_softmax
+from torch import Tensor, nn
+
+from cxrd_models.evaluate.scores import auroc_within
+from cxrd_models.train.job import Films, Job
+
+_BATCH = 64
+
+
+class Judged(NamedTuple):
+    """Figures of one epoch on the validation films.
+
+    Attributes
+    ----------
+    score : float
+        What the recipe's monitor asks for; greater is better.
+    val_auroc : float
+        Mean over the classes with enough films.
+    val_loss : float
+        Mean cross-entropy, unweighted: comparable between phases of different losses.
+    val_accuracy : float
+        0..1; of classes that do not exclude each other, the share of right answers at 0.5.
+    per_class : dict
+        AUROC of each class with enough films.
+    """
+
+    score: float
+    val_auroc: float
+    val_loss: float
+    val_accuracy: float
+    per_class: dict[str, float]
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, films: Films, rows: Tensor) -> NDArray[np.float32]:
+    """Uncalibrated logits [rows, K] float32, in eval mode and single precision."""
+    was = model.training
+    model.eval()
+    parts = []
+    for part in torch.split(rows, _BATCH):
+        lungs = None if films.mask is None else films.mask[part].float() / 255
+        image = (films.image[part].float() / 255).contiguous(memory_format=torch.channels_last)
+        parts.append(model(image, lungs).logits)
+    model.train(was)
+    return np.asarray(torch.cat(parts).float().cpu().numpy())
+
+
+def validate(job: Job, model: nn.Module) -> Judged:
+    """Judge weights; every process judges its share of the films and knows the result of all.
+
+    Only pairs of films of one source count in an AUROC, so that telling sources apart earns nothing.
+    """
+    films = job.films
+    mine = job.ranks.share(films.val)
+    rows = job.ranks.gather(mine)
+    logits = job.ranks.gather(torch.from_numpy(predict(model, films, mine))).numpy()
+    target, known = films.target[rows].cpu().numpy(), films.known[rows].cpu().numpy() > 0
+    each, weight = _areas(job, target, logits, known, films.source[rows.cpu().numpy()])
+    mean = float(np.average(list(each.values()), weights=list(weight.values()))) if each else 0.0
+    loss, accuracy = _fit(target, logits.astype(np.float64), known, exclusive=job.exclusive)
+    score = {"loss": -loss, "accuracy": accuracy}.get(job.recipe.monitor, mean)
+    return Judged(score, mean, loss, accuracy, each)
+
+
+def _areas(
+    job: Job,
+    target: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    source: NDArray[np.str_],
+) -> tuple[dict[str, float], dict[str, float]]:
+    each: dict[str, float] = {}
+    weight: dict[str, float] = {}
+    for k, name in enumerate(job.model.classes):
+        use = known[:, k]
+        positives = float(target[use, k].sum())
+        area = float(auroc_within(target[use, k], logits[use, k], source[use])[0])
+        if positives >= max(job.recipe.report.min_val, 1) and not math.isnan(area):
+            each[name] = area
+            weight[name] = positives if job.recipe.monitor == "weighted" else 1.0
+    return each, weight
+
+
+def _fit(
+    target: NDArray[np.float32], logits: NDArray[np.float64], known: NDArray[np.bool_], *, exclusive: bool
+) -> tuple[float, float]:
+    """Cross-entropy and accuracy over what is known."""
+    if exclusive:
+        learnt = known.all(axis=1)
+        loss = -(target * log_softmax(logits, axis=1)).sum(axis=1)[learnt]
+        right = (logits.argmax(axis=1) == target.argmax(axis=1))[learnt]
+    else:
+        loss = -(target * log_expit(logits) + (1 - target) * log_expit(-logits))[known]
+        right = ((expit(logits) > 0.5) == (target > 0))[known]
+    return (float(loss.mean()), float(right.mean())) if len(loss) else (0.0, 0.0)

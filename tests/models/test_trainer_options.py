@@ -1,0 +1,202 @@
+"""Everything a recipe or the command line may ask of a run beyond the plain one."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cxrd_models.errors import RecipeError, StoppedError
+from cxrd_models.recipe import Phase, changed, parse_change
+from cxrd_models.train.optimiser import rate_factor
+from cxrd_models.train.prepare import Start
+from cxrd_models.train.rates import find_rates, rates_table, steepest
+from cxrd_models.train.run import train
+from cxrd_models.train.state import Position
+from cxrd_models.train.step import mixed
+from cxrd_models.zoo.contract import Batch
+from cxrd_models.zoo.memory import RareMemory
+from support.training import STILL, StoppingAfter, quiet, recipe, start, tiny_recipe, weights
+
+PHASE: dict[str, Any] = {"name": "all", "epochs": 2, "batch": 4, "rates": {"*": 1e-2}}
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimiser": "sgd", "momentum": 0.8, "schedule": "plateau", "plateau": 0, "min_delta": 9},
+        {"optimiser": "adam", "schedule": "step", "step_epochs": 1, "accumulate": 2, "mixup": 0.4},
+        {"precision": "fp16", "sampler": "balanced"},
+        {"precision": "bf16", "class_weights": "balanced"},
+    ],
+    ids=["sgd-plateau", "adam-step-accumulate-mixup", "fp16", "bf16"],
+)
+def test_a_resumed_run_equals_the_straight_run_whatever_is_asked(
+    options: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    """Optimiser, schedule, scaler and position come back: bit for bit the same weights, in the middle of an epoch."""
+    asked = tiny_recipe(phases=[PHASE | options])
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    train(asked, start(folder, straight), quiet(straight))
+    with pytest.raises(StoppedError):
+        train(asked, start(folder, broken), StoppingAfter(broken / "log.jsonl", 4))
+    train(asked, start(folder, broken, resume=True), quiet(broken))
+    expected, actual = weights(straight), weights(broken)
+    assert all(torch.equal(expected[k], actual[k]) for k in expected)
+    plain = tmp_path / "plain"
+    train(tiny_recipe(), start(folder, plain), quiet(plain))
+    assert not torch.equal(weights(plain)["head.weight"], expected["head.weight"])  # what was asked does something
+
+
+def test_a_batch_in_parts_teaches_what_the_whole_does(folder: Path, tmp_path: Path) -> None:
+    """Gradients of the parts add up: the same weights, but for rounding."""
+    found = []
+    for parts in (1, 3):
+        out = tmp_path / str(parts)
+        train(tiny_recipe(phases=[PHASE | {"accumulate": parts}], **STILL), start(folder, out), quiet(out))
+        found.append(weights(out))
+    for key, value in found[0].items():
+        torch.testing.assert_close(found[1][key], value, rtol=1e-4, atol=1e-5)
+
+
+RANK = """
+from pathlib import Path
+from support.training import STILL, Tiny, quiet, start, tiny_recipe
+from cxrd_models.train.run import train
+from cxrd_models.zoo import registry
+
+registry._BUILDS["tiny", "small"] = lambda asked: Tiny(asked.classes)
+out = Path({out!r})
+train(tiny_recipe(**STILL), start(Path({folder!r}), out), quiet(out))
+"""
+"""What each of several processes runs: ``tiny`` is unknown to the command line."""
+
+
+def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None:
+    """Started by torchrun, two processes share each batch and leave one run, with the weights of a lone process."""
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    train(tiny_recipe(**STILL), start(folder, alone), quiet(alone))
+    rank = tmp_path / "rank.py"
+    rank.write_text(RANK.format(folder=str(folder), out=str(both)), "utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(rank)]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(list(both.glob("*.pt"))) == 2
+    expected, actual = weights(alone), weights(both)
+    for key, value in expected.items():
+        torch.testing.assert_close(actual[key], value, rtol=1e-4, atol=1e-5)
+
+
+def phase(**options: Any) -> Phase:
+    return Phase.model_validate(PHASE | options)
+
+
+def test_rates_step_down_by_epoch_and_by_want_of_progress() -> None:
+    """``step`` counts epochs; ``plateau`` waits, lowers, and waits again; neither falls below the least rate."""
+    stairs = phase(schedule="step", step_epochs=2, factor=0.5)
+    assert [rate_factor(stairs, Position(epoch=e), 0) for e in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+    patient, at = phase(schedule="plateau", plateau=1, factor=0.1), Position()
+    lowered = []
+    for score in (0.5, 0.5, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6):
+        at = at.next_epoch(score, patient)
+        lowered.append(at.lowered)
+    assert lowered == [0, 0, 1, 1, 1, 2, 2, 3]
+    assert rate_factor(patient, at, 0) == pytest.approx(1e-3)
+
+
+def test_a_gain_too_small_counts_as_none_but_its_weights_are_kept() -> None:
+    """``min_delta`` decides about patience, never about which weights are best."""
+    at, asked = Position(), phase(min_delta=0.01)
+    for score in (0.7, 0.705, 0.708):
+        at = at.next_epoch(score, asked)
+    assert (at.stale, at.best) == (2, 0.708)
+    assert at.next_epoch(0.711, asked).stale == 0
+
+
+@pytest.mark.parametrize("monitor", ["loss", "accuracy"])
+def test_another_figure_may_choose_the_epoch(monitor: str, folder: Path, tmp_path: Path) -> None:
+    """The score is the least loss or the best accuracy, and the log holds all of them."""
+    train(tiny_recipe(phases=[PHASE], monitor=monitor), start(folder, tmp_path), quiet(tmp_path))
+    with (tmp_path / "history.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trained"] for row in rows] == ["1", "2"]
+    for row in rows:
+        expected = -float(row["val_loss"]) if monitor == "loss" else float(row["val_accuracy"])
+        assert float(row["score"]) == pytest.approx(expected)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mixup_blends_films_labels_and_lungs_alike() -> None:
+    """A blend of two films is labelled as one, and known only where both are; the memory takes no blend."""
+    image = torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])
+    target, known = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]])
+    batch = mixed(Batch(image, target, known, torch.arange(2), image), 0.75, torch.tensor([1, 0]))
+    torch.testing.assert_close(batch.image[:, 0, 0, 0], torch.tensor([0.25, 0.75]))
+    torch.testing.assert_close(batch.target, torch.tensor([[0.75, 0.25], [0.25, 0.75]]))
+    assert batch.known.tolist() == [[0, 1], [0, 1]]
+    assert batch.mask is not None
+    memory = RareMemory(2, (0,), slots=4, k=1, weights="softmax", tau=0.1)
+    memory.write(torch.ones(2, 2), batch.target, batch.ids)
+    assert not memory.valid.any()
+    memory.write(torch.ones(2, 2), target, batch.ids)
+    assert int(memory.valid.sum()) == 1
+
+
+def test_a_recipe_is_changed_by_path() -> None:
+    """Numbers, words, lists and rates; what leads nowhere or does not fit is refused by name."""
+    given = ("phases.0.batch=2", 'phases.0.rates."head.*"=5e-4', "model.k=3", "monitor=loss", "seed=9")
+    found = changed(recipe(), dict(map(parse_change, given)))
+    assert (found.phases[0].batch, found.phases[0].rates["head.*"]) == (2, 5e-4)
+    assert (found.model["k"], found.monitor, found.seed) == (3, "loss", 9)
+    with pytest.raises(RecipeError, match=r"no phases\.9\.batch"):
+        changed(recipe(), {"phases.9.batch": 2})
+    with pytest.raises(RecipeError, match=r"phases\.0\.epochs.*from phases\.0\.epochs=0"):
+        changed(recipe(), {"phases.0.epochs": 0})
+    with pytest.raises(RecipeError, match="changes nothing"):
+        parse_change("phases.0.batch")
+
+
+def test_rates_are_tried_and_the_fastest_told(folder: Path, tmp_path: Path) -> None:
+    """The loss over 80 rates is written down and nothing is trained; the steepest fall is the one to take."""
+    factors = [float(x) for x in np.geomspace(1e-3, 1e2, 50)]
+    losses = [1 / (1 + math.exp(3 * math.log10(f))) for f in factors]
+    assert 0.5 < steepest(factors, losses) < 2
+    found = find_rates(tiny_recipe(), start(folder, tmp_path), "all", quiet(tmp_path))
+    with (tmp_path / "rates.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.reader(file))) == len(found.factor) + 1 > 10
+    assert not (tmp_path / "best.pt").exists()
+    console = Console(file=StringIO(), width=100)
+    console.print(rates_table(found))
+    assert "phase all" in console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
+    with pytest.raises(RecipeError, match=r"no phase tail.*it has: all"):
+        find_rates(tiny_recipe(), start(folder, tmp_path), "tail", quiet(tmp_path))
+
+
+def test_tensorboard_shows_curves_gradients_and_what_the_model_sees(folder: Path, tmp_path: Path) -> None:
+    """Event files hold the figures of each epoch, gradient histograms, heat and feature maps of several sizes."""
+    asked: Start = start(folder, tmp_path)._replace(tensorboard=True)
+    train(tiny_recipe(), asked, quiet(tmp_path))
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0, "histograms": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"step/loss", "epoch/loss", "epoch/val_loss", "epoch/val_accuracy", "epoch/val_auroc"} <= set(
+        tags["scalars"]
+    )
+    assert [event.step for event in events.Scalars("epoch/val_loss")] == [1, 2]
+    assert any(name.startswith("gradient/head") for name in tags["histograms"])
+    assert any(name.startswith("heat") for name in tags["images"])
+    assert {name.split("/")[1] for name in tags["images"] if name.startswith("features/")} == {"15x15", "7x7"}
