@@ -1,0 +1,1 @@
+"""Searches a recipe's settings: many runs, one table."""
