@@ -25,7 +25,7 @@ LISTEN = """
 import sys, threading
 from pathlib import Path
 from cxrd.intake.listener import Listener
-from cxrd.settings import Dicom
+from cxrd.peers import Dicom
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from support.observing import Noted

@@ -29,7 +29,7 @@ def model() -> Charm:
         made.train()
         target = torch.tensor([[1.0, 0, 0], [0, 1, 1], [1, 0, 1]])
         batch = Batch(films(), target, torch.ones_like(target), torch.arange(3))
-        made.post_step(batch, made(batch.image, batch.ids), epoch=0.5)
+        made.post_step(batch, made(batch.image, batch.ids).embedding, epoch=0.5)
     return made.eval()
 
 
@@ -103,7 +103,7 @@ def test_the_momentum_copy_follows_by_the_stated_share(model: Charm) -> None:
     nn.init.constant_(kept_weight, 0.0)
     batch = Batch(films(), torch.zeros(3, 3), torch.ones(3, 3), torch.arange(3))
     output = own(batch.image)
-    own.post_step(batch, output, epoch=0.5)
+    own.post_step(batch, output.embedding, epoch=0.5)
     assert pytest.approx(1 - 0.99 * 0.5, rel=1e-5) == float(kept_weight.detach().mean())
 
 
@@ -112,7 +112,7 @@ def test_only_known_rare_positives_enter_the_memory(model: Charm) -> None:
     own = copy.deepcopy(model)
     before = own.memory.ids.clone()
     batch = Batch(films(1), torch.ones(1, 3), torch.zeros(1, 3), torch.tensor([42]))
-    own.post_step(batch, own(batch.image), epoch=1.0)
+    own.post_step(batch, own(batch.image).embedding, epoch=1.0)
     assert torch.equal(before, own.memory.ids)
 
 

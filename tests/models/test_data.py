@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from cxrd.imaging.preprocess import Preprocess, apply
 from cxrd_models.data.augment import augment, coarser
 from cxrd_models.data.films import load_films
 from cxrd_models.data.manifest import read_manifest
@@ -118,16 +119,30 @@ def test_augmentation_repeats_and_stays_in_range() -> None:
     """The same generator gives the same films, in 0..1; without settings nothing changes."""
     image = torch.rand(4, 1, 32, 32)
     recipe = AugmentRecipe(rotation=10, scale=0.1, shift=0.1, contrast=0.3, brightness=0.2, blur=1, blur_sizes=(8, 8))
-    one, two = (augment(image, recipe, torch.Generator().manual_seed(1)) for _ in range(2))
+    one, two = (augment(image, recipe, torch.Generator().manual_seed(1))[0] for _ in range(2))
     assert torch.equal(one, two)
     assert 0 <= float(one.min()) <= float(one.max()) <= 1
     assert not torch.allclose(one, image)
-    torch.testing.assert_close(augment(image, AugmentRecipe(), torch.Generator()), image, rtol=0, atol=1e-5)
+    torch.testing.assert_close(augment(image, AugmentRecipe(), torch.Generator())[0], image, rtol=0, atol=1e-5)
 
 
 def test_a_coarser_film_is_what_a_small_archive_would_have_kept() -> None:
-    """Reducing a film that was enlarged from that size gives it back: only finer detail goes."""
-    small = torch.rand(1, 1, 16, 16)
-    large = small.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
-    torch.testing.assert_close(coarser(large, 16), large)
-    assert float(coarser(torch.rand(1, 1, 64, 64), 16).std()) < float(torch.rand(1, 1, 64, 64).std()) / 2
+    """What a film of the small size would have held is kept, enlarged as a real small film is; finer detail goes."""
+    fine = torch.rand(1, 1, 64, 64)
+    small = fine.reshape(1, 1, 16, 4, 16, 4).mean(dim=(3, 5))
+    shown = apply(Preprocess(id="plain", height=64, width=64), small[0, 0].numpy())
+    torch.testing.assert_close(coarser(fine, 16)[0, 0], torch.from_numpy(shown[0]), rtol=0, atol=1e-5)
+    assert float(coarser(fine, 16).std()) < float(fine.std()) / 2
+
+
+def test_lungs_move_with_their_film() -> None:
+    """Geometry is common, tone is the film's own."""
+    image = torch.zeros(6, 1, 48, 48)
+    image[:, :, 10:30, 8:20] = 1
+    recipe = AugmentRecipe(rotation=30, scale=0.3, shift=0.2, contrast=0.2, brightness=0)
+    moved, lungs = augment(image, recipe, torch.Generator().manual_seed(2), image.clone())
+    assert lungs is not None
+    assert not torch.allclose(lungs, image)
+    bright = moved > moved.amax(dim=(1, 2, 3), keepdim=True) / 2
+    assert float((bright == (lungs > 0.5)).float().mean()) > 0.99
+    assert set(lungs[0].flatten().tolist()) != set(moved[0].flatten().tolist())

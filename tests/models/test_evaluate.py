@@ -64,7 +64,7 @@ def test_calibration_keeps_the_order_and_states_the_frequency() -> None:
     target = (RANDOM.random(600) < truth).astype(np.float64)
     logits = np.stack([4 * np.log(truth / (1 - truth)) + 2, -np.log(truth / (1 - truth))], axis=1)
     both = np.stack([target, target], axis=1)
-    found = calibrate(logits, both, np.ones_like(both))
+    found = calibrate(logits, both, np.ones_like(both), exclusive=False)
     p = found.apply(logits)
     assert min(found.slope) > 0
     np.testing.assert_allclose(auroc(target, p[:, 0]), auroc(target, logits[:, 0]))
@@ -77,7 +77,7 @@ def test_few_positives_do_not_choose_a_threshold_alone() -> None:
     """Two positives far out: the operating point stays near the prevalence, not at the outliers."""
     target = np.r_[np.ones(2), np.zeros(198)]
     logits = np.r_[[8.0, 9.0], np.linspace(-3, 3, 198)]
-    found = calibrate(logits[:, None], target[:, None], np.ones((200, 1)))
+    found = calibrate(logits[:, None], target[:, None], np.ones((200, 1)), exclusive=False)
     youden = float(found.apply(np.array([[8.0]]))[0, 0])
     assert 0.01 < found.threshold[0] < youden / 2
 
@@ -101,3 +101,18 @@ def test_figures_compare_with_the_baseline_on_the_same_resamples() -> None:
     assert found.macro.low is not None
     assert found.macro.high is not None
     assert found.macro.low < roc_auc_score(TARGET, SCORE) < found.macro.high
+
+
+def test_classes_that_exclude_each_other_share_one_temperature() -> None:
+    """Overconfident logits are cooled until they mean what they say; probabilities sum to 1, order stays."""
+    random = np.random.default_rng(5)
+    sure = random.normal(size=(600, 3))
+    told = np.exp(sure) / np.exp(sure).sum(axis=1, keepdims=True)
+    target = np.array([random.multinomial(1, p) for p in told], np.float64)
+    found = calibrate(sure * 4 + [0, 2, 0], target, np.ones_like(target), exclusive=True)
+    assert found.exclusive
+    assert found.slope[0] == found.slope[1] == found.slope[2] == pytest.approx(0.25, rel=0.15)
+    p = found.apply(sure * 4 + [0, 2, 0])
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(p.mean(axis=0), target.mean(axis=0), atol=0.02)
+    assert all(0 < t < 1 for t in found.threshold)

@@ -19,7 +19,9 @@ from cxrd_models.errors import DataError, RecipeError, WeightsError
 from cxrd_models.evaluate.command import evaluate_package
 from cxrd_models.export.package import export_run
 from cxrd_models.recipe import Recipe
-from cxrd_models.train.run import Start, train
+from cxrd_models.train.initial import Initial
+from cxrd_models.train.prepare import Start
+from cxrd_models.train.run import train
 from cxrd_models.train.watch import Watch
 
 WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
@@ -52,7 +54,7 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
     run, out = tmp_path / "run", tmp_path / "packages"
     with pytest.raises(WeightsError, match="no finished run"):
         export_run(run, out, None, quiet())
-    train(TINY, Start(folder, run, None, resume=False, recipe="tiny"), quiet())
+    train(TINY, Start(folder, run, Initial("random"), resume=False, recipe="tiny"), quiet())
     package = export_run(run, out, None, quiet())
     assert out / "tiny" / "1.0.0" == package
 

@@ -2,7 +2,9 @@
 
 ``probs`` of class k is the mean brightness of the film's k-th vertical stripe, and its heat is the film
 itself, averaged on a 4 x 4 grid, within that stripe. So a bright stripe is a positive finding with its box
-there. Where classes exclude each other, ``probs`` is a softmax of ten times those means.
+there. Where classes exclude each other, ``probs`` is a softmax of ten times those means. A package that takes
+lungs looks at nothing outside them. An ensemble's second graph counts the stripes from right to left, so that it
+contradicts the first, and gives its heat on an 8 x 8 grid.
 """
 
 from __future__ import annotations
@@ -19,15 +21,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cxrd.vocabulary import TERMS
 
-SIDE, GRID = 64, 4
+SIDE, GRID, SECOND_GRID = 64, 4, 8
+GATE = {"graph": "vit.onnx", "threshold": 0.8, "weight": 0.25}
 CLASSES = ("Atelectasis", "Cardiomegaly", "Effusion", "Pneumonia")
 
 
-def graph(classes: int, *, exclusive: bool = False) -> bytes:
+def graph(classes: int, *, exclusive: bool = False, mask: bool = False, second: bool = False) -> bytes:
     """Build the model as ONNX bytes; ``classes`` divides the film into stripes."""
+    grid = SECOND_GRID if second else GRID
     stripes = np.zeros((classes, 1, SIDE, SIDE), np.float32)
     for k in range(classes):
         stripes[k, :, :, k * SIDE // classes : (k + 1) * SIDE // classes] = 1
+    if second:
+        stripes = stripes[::-1].copy()
     constants = {
         "stripes": stripes[None],
         "share": stripes.reshape(classes, -1).T / stripes.reshape(classes, -1).sum(1),
@@ -36,13 +42,15 @@ def graph(classes: int, *, exclusive: bool = False) -> bytes:
         "one": np.array([1], np.int64),
         "two": np.array([2], np.int64),
     }
-    cell = SIDE // GRID
+    cell = SIDE // grid
+    inputs = ["image", "mask"] if mask else ["image"]
     nodes = [
-        helper.make_node("Reshape", ["image", "flat"], ["pixels"]),
+        helper.make_node("Mul" if mask else "Identity", inputs, ["seen"]),
+        helper.make_node("Reshape", ["seen", "flat"], ["pixels"]),
         helper.make_node("MatMul", ["pixels", "share"], ["means"]),
         helper.make_node("Mul", ["means", "gain"], ["logits"]),
         helper.make_node("Softmax" if exclusive else "Identity", ["logits"], ["probs"]),
-        helper.make_node("Unsqueeze", ["image", "one"], ["films"]),
+        helper.make_node("Unsqueeze", ["seen", "one"], ["films"]),
         helper.make_node("Mul", ["films", "stripes"], ["masked"]),
         helper.make_node("Squeeze", ["masked", "two"], ["maps"]),
         helper.make_node("AveragePool", ["maps"], ["heat"], kernel_shape=[cell, cell], strides=[cell, cell]),
@@ -50,11 +58,11 @@ def graph(classes: int, *, exclusive: bool = False) -> bytes:
     made = helper.make_graph(
         nodes,
         "stripes",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1, SIDE, SIDE]) for name in inputs],
         [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", classes]),
             helper.make_tensor_value_info("probs", TensorProto.FLOAT, ["n", classes]),
-            helper.make_tensor_value_info("heat", TensorProto.FLOAT, ["n", classes, GRID, GRID]),
+            helper.make_tensor_value_info("heat", TensorProto.FLOAT, ["n", classes, grid, grid]),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -65,6 +73,7 @@ def graph(classes: int, *, exclusive: bool = False) -> bytes:
 
 def manifest(classes: Sequence[str], files: dict[str, bytes], **changes: Any) -> dict[str, Any]:
     """Make a valid manifest as plain JSON; ``changes`` replace keys."""
+    grid = SECOND_GRID if changes.get("gate") else GRID
     found: dict[str, Any] = {
         "schema_version": 1,
         "id": "tiny",
@@ -82,7 +91,7 @@ def manifest(classes: Sequence[str], files: dict[str, bytes], **changes: Any) ->
             for name in classes
         ],
         "preprocess": {"id": "plain", "height": SIDE, "width": SIDE},
-        "heat": {"kind": "brightness", "height": GRID, "width": GRID, "per_class": True},
+        "heat": {"kind": "brightness", "height": grid, "width": grid, "per_class": True},
         "intended_use": {"views": ["PA", "AP"], "text": "Tests only."},
         "training": {
             "recipe": "none",
@@ -109,10 +118,15 @@ def make_package(folder: Path, *, classes: Sequence[str] = CLASSES, **changes: A
     classes : sequence of str
         Names out of ``cxrd.vocabulary.TERMS``; each gets a stripe, from left to right.
     **changes
-        Replace keys of the manifest, e.g. ``id="other"``, ``version="2.0.0"``, ``task="multiclass"``.
+        Replace keys of the manifest, e.g. ``id="other"``, ``version="2.0.0"``, ``task="multiclass"``;
+        ``inputs=["image", "mask"]`` makes graphs that take lungs, ``gate=GATE`` (with ``task="multiclass"``) an
+        ensemble.
     """
     exclusive = changes.get("task", "multilabel") != "multilabel" and len(classes) > 1
-    files = {"model.onnx": graph(len(classes), exclusive=exclusive)}
+    mask = "mask" in changes.get("inputs", ())
+    files = {"model.onnx": graph(len(classes), exclusive=exclusive, mask=mask)}
+    if changes.get("gate"):
+        files[changes["gate"]["graph"]] = graph(len(classes), exclusive=exclusive, mask=mask, second=True)
     found = manifest(classes, files, **changes)
     package = folder / str(found["id"]) / str(found["version"])
     package.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ from rich.progress import track
 
 from cxrd.cli.node import Config
 from cxrd.errors import ConfigError, CxrdError
-from cxrd.settings import Destination, load
+from cxrd.peers import Destination
+from cxrd.settings import load
 
 Paths = Annotated[list[Path], typer.Argument(help="Files or folders.", exists=True)]
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cxrd.cli import printing
+from cxrd.errors import ConfigError
 from cxrd.settings import ROLES, load
 
 Config = Annotated[
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add this family of commands."""
     app.command()(serve)
     app.command()(check)
+    app.command()(bench)
     app.add_typer(models, name="models")
     app.add_typer(db, name="db")
 
@@ -58,6 +60,37 @@ def check(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002
         raise typer.Exit(1)
 
 
+def bench(
+    packages: Annotated[list[Path], typer.Argument(help="Package directories <id>/<version>; several are compared.")],
+    batch: Annotated[str, typer.Option(help="Films judged together, comma-separated.")] = "1,4,16",
+    runs: Annotated[int, typer.Option(min=1, help="Times measured for each.")] = 20,
+    provider: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of one graph; 0 is one a core.")] = 0,
+    as_json: Json = False,  # noqa: FBT002 - as above
+) -> None:
+    """Measure how fast packages answer on this machine.
+
+    Example: cxrd bench models/starter/charm/1.1.0 --batch 1,8
+    """
+    from cxrd.inference import engine, timing  # noqa: PLC0415 - as in serve
+
+    sizes = _sizes(batch)
+    found = []
+    for folder in packages:
+        classifier = engine.load(folder, provider, threads)
+        name = {"package": f"{classifier.ref.id} {classifier.ref.version}", "provider": classifier.provider}
+        found += [{**name, **timing.measure(classifier, size, runs).model_dump()} for size in sizes]
+    columns = ("package", "provider", "batch", "p50_ms", "p95_ms", "films_per_s")
+    printing.rows("cxrd bench", columns, found, as_json=as_json)
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(part) for part in text.split(",") if part.strip().isdigit()]
+    if not sizes or min(sizes) < 1 or len(sizes) != len(text.split(",")):
+        raise ConfigError(f"--batch {text!r} are no batch sizes", hint="for example 1,4,16")
+    return sizes
+
+
 @models.command("ls")
 def models_ls(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - as above
     """List the packages that would be loaded.
@@ -87,7 +120,7 @@ def models_ls(config: Config = None, as_json: Json = False) -> None:  # noqa: FB
 def models_verify(folder: Annotated[Path, typer.Argument(help="Package directory <id>/<version>.")]) -> None:
     """Check one package: schema, every digest, the graph's inputs and outputs, a warm-up run.
 
-    Example: cxrd models verify models/starter/charm/1.0.0
+    Example: cxrd models verify models/starter/charm/1.1.0
     """
     from cxrd.inference import engine  # noqa: PLC0415 - as in serve
 
@@ -107,3 +140,27 @@ def db_upgrade(config: Config = None) -> None:
 
     Database(load(config).database.url).upgrade()
     typer.echo("the database schema is current")
+
+
+@db.command("copy")
+def db_copy(
+    source: Annotated[str, typer.Argument(help="URL to copy from, e.g. sqlite:////var/lib/cxrd/cxrd.db.")],
+    target: Annotated[str, typer.Argument(help="URL of an empty database, e.g. postgresql+psycopg://cxrd@db/cxrd.")],
+) -> None:
+    """Move everything to another database, with every worker stopped; counts and audit seals are compared.
+
+    Example: cxrd db copy sqlite:///var/cxrd.db postgresql+psycopg://cxrd@db/cxrd
+    """
+    from rich.progress import Progress  # noqa: PLC0415 - as in serve
+
+    from cxrd.store.copying import copy  # noqa: PLC0415 - as in serve
+    from cxrd.store.database import Database  # noqa: PLC0415 - as in serve
+
+    new = Database(target)
+    new.upgrade()
+    with Progress(transient=True) as progress:
+        task = progress.add_task("copying", total=None)
+        moved = copy(Database(source), new, lambda table, rows: progress.update(task, advance=rows, description=table))
+    for table, rows in moved.rows.items():
+        typer.echo(f"{table}: {rows} rows")
+    typer.echo(f"{moved.seals} audit seals hold; set database.url to the new database and start cxrd")

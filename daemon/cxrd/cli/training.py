@@ -13,7 +13,9 @@ import typer
 from cxrd.errors import ConfigError
 
 COMMANDS = {
+    "dataset": "Make labels.csv from films and tables, and check it. Example: cxrd dataset folder films/ --out data/",
     "train": "Train a model by a recipe. Example: cxrd train charm --data films/ --out runs/charm",
+    "sweep": "Search settings of a recipe. Example: cxrd sweep charm --data films/ --out runs/k --grid model.k=2,3,4",
     "evaluate": "Judge a package on films. Example: cxrd evaluate models/mine/charm/1.0.1 --data films/ --out eval/",
     "export": "Export a training run as a model package. Example: cxrd export runs/charm --out models/mine",
 }

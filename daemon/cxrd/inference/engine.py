@@ -1,30 +1,22 @@
-"""A model package as something that can be run: ONNX Runtime behind one small class.
-
-The graph takes ``image`` float32 [N, 1, H, W] in 0..1 and gives ``logits`` and ``probs`` [N, K] and, where
-the manifest says so, ``heat`` [N, Kh, h, w] >= 0. Grey to colour, mean and deviation, calibration and heat
-are inside.
-"""
+"""A model package as something that can be run: one graph, or two with a gate that answer as one model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrd.errors import InferenceError, PackageError
+from cxrd.errors import InferenceError
 from cxrd.findings import ModelRef
+from cxrd.inference.gate import join
+from cxrd.inference.graph import INPUT, MASK, Graph, open_graph
 from cxrd.inference.manifest import GRAPH, Manifest
 from cxrd.inference.packages import read_package
-from cxrd.inference.session import CPU, CUDA, RUNTIME_ERRORS, open_session
+from cxrd.inference.session import CPU, CUDA
 
 __all__ = ["CPU", "CUDA", "Classifier", "InferenceError", "Outputs", "load"]
-
-INPUT = "image"
-ROUNDING = 1e-4  # how far a probability may stray from 0..1, or a sum from 1, by float32 arithmetic
-COMPANY = 2e-2  # how far a film's probability may move with its neighbours in a batch (GPU, reduced precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +26,19 @@ class Outputs:
     Attributes
     ----------
     logits, probs : float32 (N, K)
-        Uncalibrated and calibrated; probabilities in 0..1.
+        Uncalibrated and calibrated; probabilities in 0..1. Where two graphs answered, the logits are the natural
+        logarithms of the blended probabilities.
     heat : float32 (N, Kh, h, w) or None
-        Raw maps, >= 0; None for a model that does not localise.
+        Raw maps, >= 0; None for a model that does not localise. Of an ensemble each map sums to 1 (less where one
+        graph's map is empty) on the second graph's grid, whoever answered.
+    second : bool (N,)
+        Films that needed the second graph of an ensemble; all False for a model of one graph.
     """
 
     logits: NDArray[np.float32]
     probs: NDArray[np.float32]
     heat: NDArray[np.float32] | None
+    second: NDArray[np.bool_]
 
 
 class Classifier:
@@ -54,80 +51,73 @@ class Classifier:
     manifest : Manifest
         The package's manifest.
     provider : str
-        Execution provider in force, ``CUDAExecutionProvider`` or ``CPUExecutionProvider``.
+        Execution provider in force, ``CUDAExecutionProvider`` or ``CPUExecutionProvider``; CUDA only where
+        every graph runs there.
     """
 
-    def __init__(self, ref: ModelRef, manifest: Manifest, session: Any) -> None:
+    def __init__(self, ref: ModelRef, manifest: Manifest, first: Graph, second: Graph | None = None) -> None:
         self.ref = ref
         self.manifest = manifest
-        self.provider = str(session.get_providers()[0])
-        self._session = session
-        self._name = f"{ref.id} {ref.version}"
-        self._image = (1, manifest.preprocess.height, manifest.preprocess.width)
-        self._judged = (len(manifest.classes),)
-        spec = manifest.heat
-        self._maps = (self._judged[0] if spec.per_class else 1, spec.height, spec.width) if spec else None
-        self._outputs = ["logits", "probs", *(["heat"] if spec else [])]
+        self.provider = first.provider if second is None or second.provider == CUDA else second.provider
+        self._first, self._second = first, second
 
-    def run(self, images: NDArray[np.float32]) -> Outputs:
+    @property
+    def takes_mask(self) -> bool:
+        """Whether the model wants lungs beside the film."""
+        return MASK in self.manifest.inputs
+
+    def run(self, images: NDArray[np.float32], masks: NDArray[np.float32] | None = None) -> Outputs:
         """Judge a batch.
 
         Parameters
         ----------
         images : float32 (N, 1, H, W)
             In 0..1, H x W as in the manifest, N >= 1.
+        masks : float32 (N, 1, H, W) or None
+            Lungs in 0..1, for a model that takes them; others ignore it.
 
         Raises
         ------
         InferenceError
-            The input is not such a batch; the graph failed, or gave a value that is not finite, a probability
+            The input is not such a batch; a graph failed, or gave a value that is not finite, a probability
             outside 0..1 or a shape that is not the manifest's.
         """
-        if images.dtype != np.float32 or images.shape[1:] != self._image or not len(images):
-            raise InferenceError(
-                f"{self._name} takes float32 (N, {', '.join(map(str, self._image))}), N >= 1; "
-                f"it was given {images.dtype} {images.shape}"
+        told = self._told(images, masks)
+        said = self._first.ask(told)
+        asked_again = np.zeros(len(images), np.bool_)
+        gate, second, spec = self.manifest.gate, self._second, self.manifest.heat
+        if gate is not None and second is not None:
+            said, asked_again = join(
+                said,
+                lambda rows: second.ask({name: array[rows] for name, array in told.items()}),
+                gate,
+                spec.grid if spec else None,
             )
-        try:
-            found = self._session.run(self._outputs, {INPUT: images})
-        except RUNTIME_ERRORS as error:
-            raise InferenceError(
-                f"{self._name} failed on {len(images)} film(s): {error}",
-                hint="a smaller inference.batch_size where memory ran out; else cxrd models verify",
-            ) from error
-        arrays = [np.asarray(x, np.float32) for x in found]
-        logits, probs, heat = arrays[0], arrays[1], arrays[2] if self._maps else None
-        self._check(len(images), logits, probs, heat)
-        return Outputs(logits, np.clip(probs, 0, 1), None if heat is None else np.maximum(heat, 0))
+        return Outputs(said.logits, said.probs, said.heat, asked_again)
 
-    def _check(
-        self,
-        films: int,
-        logits: NDArray[np.float32],
-        probs: NDArray[np.float32],
-        heat: NDArray[np.float32] | None,
-    ) -> None:
-        hint = "verify the package: cxrd models verify"
-        told: list[tuple[str, NDArray[np.float32], tuple[int, ...]]] = [
-            ("logits", logits, self._judged),
-            ("probs", probs, self._judged),
-        ]
-        if heat is not None and self._maps is not None:
-            told.append(("heat", heat, self._maps))
-        for name, array, each in told:
-            if array.shape != (films, *each):
+    def _told(self, images: NDArray[np.float32], masks: NDArray[np.float32] | None) -> dict[str, NDArray[np.float32]]:
+        """What the graphs are fed, when it is what they were made for."""
+        name = f"{self.ref.id} {self.ref.version}"
+        told = {INPUT: images}
+        if self.takes_mask:
+            if masks is None:
                 raise InferenceError(
-                    f"{self._name} gave {name} of shape {array.shape}, its manifest says {(films, *each)}",
-                    hint=hint,
+                    f"{name} takes a lung mask beside the film, and was given none", hint="prepare films for this model"
                 )
-            if not np.isfinite(array).all():
-                raise InferenceError(f"{self._name} gave {name} that are no numbers", hint=hint)
-        if probs.min() < -ROUNDING or probs.max() > 1 + ROUNDING:
-            raise InferenceError(f"{self._name} gave probabilities outside 0..1", hint=hint)
+            told[MASK] = masks
+        shape = (1, self.manifest.preprocess.height, self.manifest.preprocess.width)
+        for array in told.values():
+            fits = array.shape == (len(images), *shape) and len(images) > 0
+            if array.dtype != np.float32 or not fits:
+                raise InferenceError(
+                    f"{name} takes float32 (N, {', '.join(map(str, shape))}), N >= 1; "
+                    f"it was given {array.dtype} {array.shape}"
+                )
+        return told
 
 
 def load(folder: Path, provider: str = "auto", threads: int = 0) -> Classifier:
-    """Check a package, load its graph and try it.
+    """Check a package, load its graph, or both of an ensemble, and try them.
 
     Parameters
     ----------
@@ -141,58 +131,10 @@ def load(folder: Path, provider: str = "auto", threads: int = 0) -> Classifier:
     Raises
     ------
     PackageError
-        The package is not intact, its graph is not what the manifest says, or CUDA was demanded and is not
+        The package is not intact, a graph is not what the manifest says, or CUDA was demanded and is not
         there.
     """
     manifest, digest = read_package(folder)
-    session = open_session(folder / GRAPH, provider, threads)
-    _check_ends(session, manifest)
-    classifier = Classifier(ModelRef(id=manifest.id, version=manifest.version, digest=digest), manifest, session)
-    _try_out(classifier)
-    return classifier
-
-
-def _check_ends(session: Any, manifest: Manifest) -> None:
-    """Refuse a graph whose inputs or outputs are not the manifest's, as far as the graph itself tells."""
-    name = f"{manifest.id} {manifest.version}"
-    inputs = {i.name: (i.type, list(i.shape)) for i in session.get_inputs()}
-    outputs = {o.name for o in session.get_outputs()}
-    if set(inputs) != set(manifest.inputs):
-        raise PackageError(f"{name}: the graph takes {sorted(inputs)}, its manifest says {sorted(manifest.inputs)}")
-    if set(inputs) != {INPUT}:
-        raise PackageError(f"{name}: the graph takes {sorted(inputs)}, this version of cxrd gives only {INPUT}")
-    kind, shape = inputs[INPUT]
-    expected = [1, manifest.preprocess.height, manifest.preprocess.width]
-    if kind != "tensor(float)" or shape[1:] != expected:
-        raise PackageError(f"{name}: the graph takes {kind} {shape[1:]}, its preprocessing makes {expected}")
-    if isinstance(shape[0], int):
-        raise PackageError(
-            f"{name}: the graph takes exactly {shape[0]} film(s) at a time",
-            hint="export it with a dynamic batch axis",
-        )
-    wanted = {"logits", "probs"} | ({"heat"} if manifest.heat else set())
-    if not wanted <= outputs:
-        raise PackageError(f"{name}: the graph does not give {', '.join(sorted(wanted - outputs))}")
-
-
-def _try_out(classifier: Classifier) -> None:
-    """Run two made-up films together and one alone: right shapes, finite, no film judged by its company."""
-    manifest = classifier.manifest
-    name = f"{manifest.id} {manifest.version}"
-    height, width = manifest.preprocess.height, manifest.preprocess.width
-    fade = np.outer(np.linspace(0, 1, height), np.linspace(0, 1, width)).astype(np.float32)
-    films = np.stack([fade, 1 - fade])[:, np.newaxis]  # unlike each other, so that company would tell
-    try:
-        together, alone = classifier.run(films).probs, classifier.run(films[:1]).probs
-    except InferenceError as error:
-        raise PackageError(f"warm-up failed: {error.message}", hint=error.hint) from error
-    if np.abs(together[0] - alone[0]).max() > COMPANY:
-        raise PackageError(
-            f"{name}: a film's probabilities depend on the films beside it",
-            hint="export the model in evaluation mode",
-        )
-    if manifest.exclusive and np.abs(together.sum(axis=1) - 1).max() > len(manifest.classes) * ROUNDING:
-        raise PackageError(
-            f"{name}: its classes exclude each other, but their probabilities do not sum to 1",
-            hint="end the graph with a softmax, or make the task multilabel",
-        )
+    first = open_graph(folder, GRAPH, manifest, provider, threads)
+    second = open_graph(folder, manifest.gate.graph, manifest, provider, threads) if manifest.gate else None
+    return Classifier(ModelRef(id=manifest.id, version=manifest.version, digest=digest), manifest, first, second)

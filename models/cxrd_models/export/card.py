@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cxrd.inference.manifest import HeatSpec
 from cxrd_models.evaluate.figures import ClassFigures, Estimate
 from cxrd_models.export.judged import Judged
 from cxrd_models.export.parity import Parity
 from cxrd_models.export.reporting import Standing
+from cxrd_models.export.traced import Traced
 from cxrd_models.recipe import Recipe
 
+_ARITHMETIC = {
+    "fp32": "single precision, from weights stored as half floats",
+    "fp16": "half precision, for a GPU",
+    "int8": "matrix products in 8-bit whole numbers, the rest in single precision",
+}
 
-def card(recipe: Recipe, record: Mapping[str, Any], judged: Judged) -> str:
+
+def card(recipe: Recipe, record: Mapping[str, Any], judged: Judged, traced: Traced) -> str:
     """Markdown of a package's ``card.md``."""
     sections = (
         _head(recipe, record),
         _results(recipe, judged),
         _shortcuts(record),
-        _limits(recipe, judged),
-        _export(judged.parity),
+        _limits(recipe, judged, traced.heat),
+        _export(traced),
     )
     return "\n".join(sections)
 
@@ -117,30 +125,35 @@ def _shortcut(s: Mapping[str, Any]) -> str:
     return f"| {s['class_id']} | {_n(s['source_auroc'])} | {_n(s['view_auroc'])} | {shares} |"
 
 
-def _limits(recipe: Recipe, judged: Judged) -> str:
-    rows, columns = recipe.grid
+def _limits(recipe: Recipe, judged: Judged, heat: HeatSpec) -> str:
     remarks = "".join(f"- {remark}\n" for remark in recipe.remarks)
     return f"""## Limits
 
 {remarks}- Small: {judged.found.films} test films. The intervals above are wide and mean what they say.
-- Labels were mined from reports by software; re-readings found many of them wrong, Pneumonia most of all.
-- Half of the films exist only at 64 x 64 pixels: nodules and fine lines cannot be learnt from those.
-- Pneumonia's figure is not skill alone: the sharper collection is nearly all Pneumonia or no finding at all.
 - Probabilities are calibrated on the validation split's share of positives, which no hospital has.
 - Classes marked "no" have too few positive films for a threshold or a claim: computed, not reported.
-- Not tested: children, laterals, other scanners, other countries.
-- Heat tells where a score came from, on a {rows // 32} x {columns // 32} grid; its aim was not measured.
+- Not tested: laterals, other scanners, other countries.
+- Heat ({recipe.heat}) tells where a score came from, on a {heat.height} x {heat.width} grid; its aim was not measured.
 """
 
 
-def _export(parity: Parity) -> str:
+def _export(traced: Traced) -> str:
+    rows = "\n".join(_parity(name, parity) for name, parity in traced.parity.items())
     return f"""## Export
 
-Graph against torch on {parity.films} test films: logits {parity.logits:.1e}, heat {parity.heat:.1e},
-probabilities {parity.probs:.1e}; between batch sizes 1, 2 and 5: {parity.batch:.1e}.
-Weights are stored as half floats and computed with in single precision; that rounding moved no
-probability by more than {parity.half_probs:.4f}. All figures above were computed with the exported graph.
+Arithmetic: {_ARITHMETIC[traced.precision]}. Largest differences between each traced graph and torch on test films, of
+the shipped graph between batch sizes 1, 2 and 5, and between the shipped graph and the traced one. All figures above
+were computed with the shipped graphs by the daemon's own engine.
+
+| graph | films | logits | probabilities | heat (relative) | batch (relative) | probabilities by rounding |
+|---|---|---|---|---|---|---|
+{rows}
 """
+
+
+def _parity(name: str, found: Parity) -> str:
+    exact = " | ".join(f"{x:.1e}" for x in (found.logits, found.probs, found.heat, found.batch))
+    return f"| {name} | {found.films} | {exact} | {found.rounded_probs:.4f} |"
 
 
 def _e(estimate: Estimate | None) -> str:

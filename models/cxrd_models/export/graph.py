@@ -23,14 +23,14 @@ _HALF_MAX = 65504.0
 
 
 class Calibrated(nn.Module):
-    """An export view with its calibration: ``image -> (logits, probs, heat)``.
+    """An export view with its calibration: ``image[, mask] -> (logits, probs, heat)``.
 
     Parameters
     ----------
     view : nn.Module
-        ``image -> (logits, heat)``.
+        ``image[, mask] -> (logits, heat)``.
     calibration : Calibration
-        Platt scaling of the K classes.
+        Of the K classes.
     """
 
     slope: Tensor
@@ -38,54 +38,41 @@ class Calibrated(nn.Module):
 
     def __init__(self, view: nn.Module, calibration: Calibration) -> None:
         super().__init__()
-        self.view = view
+        self.view, self.exclusive = view, calibration.exclusive
         self.register_buffer("slope", torch.tensor(calibration.slope, dtype=torch.float32))
         self.register_buffer("bias", torch.tensor(calibration.bias, dtype=torch.float32))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[N, 1, H, W] in 0..1 to logits [N, K], probs [N, K] and heat [N, K, h, w]."""
-        logits, heat = self.view(image)
-        return logits, torch.sigmoid(logits * self.slope + self.bias), heat
+    def forward(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, 1, H, W] in 0..1, and lungs alike, to logits [N, K], probs [N, K] and heat [N, K, h, w]."""
+        logits, heat = self.view(image) if mask is None else self.view(image, mask)
+        scaled = logits * self.slope + self.bias
+        return logits, scaled.softmax(dim=1) if self.exclusive else torch.sigmoid(scaled), heat
 
 
-@torch.no_grad()
-def round_to_half(module: Calibrated) -> Calibrated:
-    """Round every large weight to the nearest half float, in place, so that storing it as one loses nothing.
-
-    Raises
-    ------
-    OverflowError
-        A weight that a half float cannot hold.
-    """
-    for name, value in (*module.named_parameters(), *module.named_buffers()):
-        if value.is_floating_point() and value.numel() >= _SMALL:
-            if value.abs().max() > _HALF_MAX:
-                raise OverflowError(f"{name} does not fit a half float")
-            value.copy_(value.half().float())
-    return module
-
-
-def to_onnx(module: nn.Module, grid: tuple[int, int]) -> onnx.ModelProto:
+def to_onnx(module: nn.Module, grid: tuple[int, int], inputs: tuple[str, ...] = ("image",)) -> onnx.ModelProto:
     """Trace a `Calibrated` module with any batch size from 1.
 
     Parameters
     ----------
     grid : tuple of int
-        Rows and columns of the input.
+        Rows and columns of the inputs.
+    inputs : tuple of str
+        ``image``, and ``mask`` for a model that takes one.
     """
-    example = torch.zeros(2, 1, *grid)
+    examples = tuple(torch.zeros(2, 1, *grid) for _ in inputs)
+    films = torch.export.Dim("n", min=1)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns about its own internals
         program = torch.onnx.export(
             module.eval(),
-            (example,),
+            examples,
             dynamo=True,
             opset_version=OPSET,
             verbose=False,
-            input_names=["image"],
+            input_names=list(inputs),
             output_names=list(OUTPUTS),
-            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+            dynamic_shapes=tuple({0: films} for _ in inputs),
         )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
@@ -95,17 +82,22 @@ def to_onnx(module: nn.Module, grid: tuple[int, int]) -> onnx.ModelProto:
 def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Keep large float initialisers as float16 behind a Cast, which the runtime folds away when it loads.
 
-    Use after `round_to_half`: then the graph computes with exactly the same numbers.
+    Done to the traced graph and not to the module before it, because tracing folds norms into weights.
+
+    Raises
+    ------
+    OverflowError
+        A weight that a half float cannot hold.
     """
     graph = model.graph
     casts = []
     for i, tensor in enumerate(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < _SMALL:
             continue
-        name = tensor.name
-        graph.initializer[i].CopyFrom(
-            numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}_half")
-        )
+        name, value = tensor.name, numpy_helper.to_array(tensor)
+        if np.abs(value).max() > _HALF_MAX:
+            raise OverflowError(f"{name} does not fit a half float")
+        graph.initializer[i].CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
         casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT, name=f"{name}_cast"))
     nodes = [*casts, *graph.node]
     del graph.node[:]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cxrd_models.evaluate.figures import Figures, Scored
-from cxrd_models.export.parity import Parity
 from cxrd_models.export.reporting import Standing
 
 
 class Judged(NamedTuple):
-    """Parity, answers and figures.
+    """Answers and figures.
 
     Attributes
     ----------
@@ -19,13 +18,9 @@ class Judged(NamedTuple):
     leveled : Figures or None
         The same films, every one first reduced to the detail of the coarsest source; None where the
         recipe names no such side.
-    grid : tuple of int
-        Rows and columns of the heat.
     """
 
-    parity: Parity
     scored: Scored
     found: Figures
     leveled: Figures | None
     standing: tuple[Standing, ...]
-    grid: tuple[int, int]

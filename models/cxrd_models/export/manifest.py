@@ -6,40 +6,63 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from cxrd.imaging.preprocess import Preprocess
-from cxrd.inference.manifest import SCHEMA_VERSION, HeatSpec, Manifest, Metric, ModelClass, Training
+from cxrd.inference.manifest import SCHEMA_VERSION, GateSpec, HeatSpec, Manifest, Metric, ModelClass, Training
 from cxrd.inference.manifest import Calibration as DeclaredCalibration
 from cxrd.vocabulary import TERMS
-from cxrd_models.evaluate.calibration import Calibration
+from cxrd_models.data.tasks import Task
 from cxrd_models.evaluate.figures import Estimate, Figures
 from cxrd_models.export.graph import OPSET
-from cxrd_models.export.judged import Judged
 from cxrd_models.export.reporting import Standing
 from cxrd_models.recipe import Recipe
+from cxrd_models.train.calibrating import Calibrations
+from cxrd_models.zoo.contract import GRAPH as VIEW
+from cxrd_models.zoo.contract import Ensemble
 
 
 class Origin(NamedTuple):
-    """What a run tells of itself: its recipe and the record it left."""
+    """What a run tells of itself.
+
+    Attributes
+    ----------
+    films : int
+        Films it learnt from.
+    inputs : tuple of str
+        Names of the graphs' inputs.
+    """
 
     recipe: Recipe
     record: Mapping[str, Any]
+    task: Task
     films: int
+    inputs: tuple[str, ...]
+    ensemble: Ensemble | None
 
 
-def manifest_of(origin: Origin, calibration: Calibration, judged: Judged, files: Mapping[str, str]) -> Manifest:
-    """Return the manifest; ``files`` maps names to sha256 (hex)."""
-    recipe, record = origin.recipe, origin.record
+def manifest_of(
+    origin: Origin,
+    calibrations: Calibrations,
+    standing: tuple[Standing, ...],
+    heat: HeatSpec,
+    files: Mapping[str, str],
+) -> Manifest:
+    """Return the manifest, still without figures; ``files`` maps names to sha256 (hex)."""
+    recipe, record, ensemble = origin.recipe, origin.record, origin.ensemble
+    scaling = calibrations.graphs[VIEW]
     return Manifest(
         schema_version=SCHEMA_VERSION,
         id=recipe.id,
         version=recipe.version,
         title=recipe.title,
-        task="multilabel",
+        task=origin.task.kind,
         classes=tuple(
-            _class(state, threshold) for state, threshold in zip(judged.standing, calibration.threshold, strict=True)
+            _class(state, threshold) for state, threshold in zip(standing, calibrations.threshold, strict=True)
         ),
         preprocess=Preprocess.model_validate(recipe.preprocess.model_dump()),
-        heat=HeatSpec(kind="contribution", height=judged.grid[0], width=judged.grid[1], per_class=True),
-        calibration=DeclaredCalibration(scale=calibration.slope, bias=calibration.bias),
+        inputs=origin.inputs,
+        heat=heat,
+        gate=ensemble
+        and GateSpec(graph=f"{ensemble.second}.onnx", threshold=ensemble.threshold, weight=ensemble.weight),
+        calibration=DeclaredCalibration(scale=scaling.slope, bias=scaling.bias),
         intended_use=recipe.use,
         training=Training(
             recipe=f"{recipe.id}.toml",
@@ -48,7 +71,7 @@ def manifest_of(origin: Origin, calibration: Calibration, judged: Judged, files:
             films=origin.films,
             licence=f"research use only; {recipe.data_licence}",
         ),
-        metrics=_metrics(judged.found),
+        metrics={},
         opset=OPSET,
         files=dict(files),
     )
@@ -67,7 +90,7 @@ def _class(state: Standing, threshold: float) -> ModelClass:
     )
 
 
-def _metrics(found: Figures) -> dict[str, Metric]:
+def metrics_of(found: Figures) -> dict[str, Metric]:
     """Mean figures, then one AUROC for each class that has positive test films."""
     named = {
         "auroc_mean_reported": (found.macro, found.films),

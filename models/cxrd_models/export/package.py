@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
-from functools import partial
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,30 +15,36 @@ import torch
 from numpy.typing import NDArray
 
 import cxrd
-from cxrd.inference.manifest import GRAPH, MANIFEST
-from cxrd_models.data.augment import coarser
+from cxrd.inference.engine import load as load_package
+from cxrd.inference.manifest import MANIFEST, HeatSpec
+from cxrd.inference.manifest import Manifest as PackageManifest
 from cxrd_models.data.films import load_films
+from cxrd_models.data.lungs import load_lungs
 from cxrd_models.data.manifest import Manifest, read_manifest
 from cxrd_models.data.tasks import task_of
 from cxrd_models.errors import DataError, RecipeError, WeightsError
-from cxrd_models.evaluate.calibration import Calibration
-from cxrd_models.evaluate.figures import figures
-from cxrd_models.evaluate.package import predictions, score
+from cxrd_models.evaluate.package import predictions
 from cxrd_models.export.card import card
-from cxrd_models.export.graph import OPSET, Calibrated, describe, round_to_half, store_half, to_onnx
+from cxrd_models.export.graph import OPSET, Calibrated, describe, to_onnx
 from cxrd_models.export.judged import Judged
-from cxrd_models.export.manifest import Origin, manifest_of
+from cxrd_models.export.judging import judge
+from cxrd_models.export.manifest import Origin, manifest_of, metrics_of
 from cxrd_models.export.parity import Parity, check_parity, run, session
+from cxrd_models.export.precision import Precision, shipped
 from cxrd_models.export.reporting import standings
+from cxrd_models.export.traced import Traced
 from cxrd_models.recipe import Recipe
+from cxrd_models.train.calibrating import Calibrations
 from cxrd_models.train.checkpoint import load, restore
 from cxrd_models.train.loop import BEST
-from cxrd_models.train.run import BASELINE, CALIBRATION, RECORD, new_model
+from cxrd_models.train.prepare import new_model
+from cxrd_models.train.run import BASELINE, CALIBRATION, RECORD
 from cxrd_models.train.watch import Watch
 from cxrd_models.zoo.contract import ChestClassifier
 
 _PARITY_FILMS = 32
-_BATCH = 16
+_RANGE_FILMS = 128
+"""Training films on which the ranges of whole-number arithmetic are measured."""
 
 
 class Finished(NamedTuple):
@@ -49,11 +54,16 @@ class Finished(NamedTuple):
     record: dict[str, Any]
     manifest: Manifest
     model: ChestClassifier
-    calibration: Calibration
+    calibrations: Calibrations
     baseline: NDArray[np.float64] | None
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the graphs' inputs."""
+        return ("image", "mask") if self.model.takes_mask else ("image",)
 
-def export_run(run_folder: Path, out: Path, data: Path | None, watch: Watch) -> Path:
+
+def export_run(run_folder: Path, out: Path, data: Path | None, watch: Watch, precision: Precision = "fp32") -> Path:
     """Export, check and judge a run; returns the package folder.
 
     Parameters
@@ -64,24 +74,44 @@ def export_run(run_folder: Path, out: Path, data: Path | None, watch: Watch) -> 
         Folder of packages; the package is ``out/<id>/<version>``.
     data : Path or None
         Where the run's films lie now; None uses the folder they were trained from.
+    precision : {"fp32", "fp16", "int8"}
+        See `cxrd_models.export.precision.shipped`.
 
     Raises
     ------
     CxrdError
-        The run is not finished, the data changed, the graph is not at parity, or the package exists.
+        The run is not finished, the data changed, a graph is not at parity, or the package exists.
     """
     finished = read_run(run_folder, data)
-    recipe, manifest = finished.recipe, finished.manifest
+    recipe = finished.recipe
     target = out / recipe.id / recipe.version
     if target.exists():
         raise RecipeError(f"{target} exists", hint="a published version never changes: raise `version` in the recipe")
-    with watch.bar("reading films", len(manifest.films)) as bar:
-        pixels = load_films(manifest, recipe.preprocess, bar.advance)
+    films = _read_films(finished, watch)
     watch.say("tracing ...")
-    data_of_graph, judged = _export(finished, pixels)
-    _write_package(target, finished, data_of_graph, judged)
-    macro = judged.found.macro
-    watch.say(f"{target}: {len(data_of_graph) / 1e6:.1f} MB, test AUROC {macro.value} ({macro.low} to {macro.high})")
+    traced = _trace(finished, films, precision)
+    beside = out / ".partial" / recipe.id / recipe.version  # named like a package, so that the engine loads it
+    shutil.rmtree(beside, ignore_errors=True)
+    manifest = _manifest(finished, traced)
+    _write(beside, {**traced.files, MANIFEST: _json(manifest.model_dump(mode="json"))})
+    judged = judge(
+        load_package(beside, provider="cpu"),  # figures must not depend on a driver
+        finished.manifest,
+        films,
+        recipe,
+        finished.calibrations.threshold,
+        finished.baseline,
+    )
+    papers = _papers(finished, judged, traced)
+    manifest = manifest.model_copy(
+        update={"metrics": metrics_of(judged.found), "files": {**manifest.files, **_digests(papers)}}
+    )
+    _write(beside, {**papers, MANIFEST: _json(manifest.model_dump(mode="json"))})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside.replace(target)
+    shutil.rmtree(out / ".partial")
+    macro, size = judged.found.macro, sum(map(len, traced.files.values()))
+    watch.say(f"{target}: {size / 1e6:.1f} MB, test AUROC {macro.value} ({macro.low} to {macro.high})")
     return target
 
 
@@ -103,53 +133,60 @@ def read_run(folder: Path, data: Path | None) -> Finished:
     if manifest.digest != record["data_sha256"]:
         raise DataError(f"{manifest.folder} is not the data that {folder} was trained on")
     model = new_model(recipe, manifest)
-    restore(_module(model), load(folder / BEST, torch.device("cpu"))["model"], str(folder / BEST))
+    restore(model, load(folder / BEST, torch.device("cpu"))["model"], str(folder / BEST))
     baseline = folder / BASELINE
     return Finished(
         recipe,
         record,
         manifest,
         model,
-        Calibration.model_validate_json((folder / CALIBRATION).read_text("utf-8")),
+        Calibrations.model_validate_json((folder / CALIBRATION).read_text("utf-8")),
         np.load(baseline)["scores"] if baseline.exists() else None,
     )
 
 
-def _export(finished: Finished, pixels: NDArray[np.uint8]) -> tuple[bytes, Judged]:
+def _read_films(finished: Finished, watch: Watch) -> NDArray[np.uint8]:
+    """[films, C, H, W]: the film and, for a model that takes them, its lungs."""
     recipe, manifest = finished.recipe, finished.manifest
-    trained = Calibrated(finished.model.export_view(), finished.calibration).eval()
-    stored = round_to_half(copy.deepcopy(trained))
-    graph = store_half(to_onnx(stored, recipe.grid))
-    some = manifest.rows_of("test")[:_PARITY_FILMS]
-    films = pixels[some].astype(np.float32) / np.float32(255)
-    parity = check_parity(session(graph), stored, trained, films)
-    describe(graph, _facts(finished, parity))
-    content = graph.SerializeToString()
-    return content, _judge(finished, pixels, session(content), parity)
+    with watch.bar("reading films", len(manifest.films)) as bar:
+        pixels = load_films(manifest, recipe.preprocess, bar.advance)
+    if not finished.model.takes_mask:
+        return pixels
+    with watch.bar("finding lungs", len(manifest.films)) as bar:
+        return np.concatenate([pixels, load_lungs(manifest, recipe.preprocess, bar.advance)], axis=1)
 
 
-def _judge(finished: Finished, pixels: NDArray[np.uint8], graph: ort.InferenceSession, parity: Parity) -> Judged:
-    recipe, manifest = finished.recipe, finished.manifest
-    standing = standings(manifest, recipe.report)
-    reported = tuple(s.class_id for s in standing if s.reported)
-    threshold, answer = finished.calibration.threshold, partial(_run, graph)
-    scored = score(manifest, "test", pixels, answer, threshold=threshold, baseline=finished.baseline)
-    side = recipe.guard.coarsest_side
-    leveled = None
-    if side:
-        soft = coarser(torch.from_numpy(pixels).float(), side).round().to(torch.uint8).numpy()
-        same_detail = score(manifest, "test", soft, answer, threshold=threshold, baseline=None)
-        leveled = figures("test", same_detail, reported, recipe.seed)
-    rows, columns = answer(np.zeros((1, 1, *recipe.grid), np.float32))[2].shape[2:]
-    found = figures("test", scored, reported, recipe.seed)
-    return Judged(parity, scored, found, leveled, standing, (rows, columns))
+def _trace(finished: Finished, films: NDArray[np.uint8], precision: Precision) -> Traced:
+    some = films[finished.manifest.rows_of("test")[:_PARITY_FILMS]].astype(np.float32) / np.float32(255)
+    learnt = films[finished.manifest.rows_of("train")[:_RANGE_FILMS]].astype(np.float32) / np.float32(255)
+    files, parities, grids = {}, {}, []
+    for name, view in finished.model.views().items():
+        trained = Calibrated(view, finished.calibrations.graphs[name]).eval()
+        graph = to_onnx(trained, finished.recipe.grid, finished.inputs)
+        traced = session(graph)
+        graph = shipped(graph, precision, learnt)
+        opened = session(graph)
+        parity = check_parity(traced, opened, trained, some, precision)
+        describe(graph, {**_facts(finished, name, parity), "precision": precision})
+        files[f"{name}.onnx"], parities[f"{name}.onnx"] = graph.SerializeToString(), parity
+        grids.append(run(opened, some[:1], 1)[2].shape[1:])
+    maps, rows, columns = grids[-1]  # of an ensemble, the second's is the finer one and the answer's
+    heat = HeatSpec(kind=finished.recipe.heat, height=rows, width=columns, per_class=maps > 1)
+    return Traced(files, parities, heat, precision)
 
 
-def _run(graph: ort.InferenceSession, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    return run(graph, image, _BATCH)
+def _manifest(finished: Finished, traced: Traced) -> PackageManifest:
+    task, films = finished.manifest.task, len(finished.manifest.rows_of("train"))
+    return manifest_of(
+        Origin(finished.recipe, finished.record, task, films, finished.inputs, finished.model.ensemble),
+        finished.calibrations,
+        standings(finished.manifest, finished.recipe.report),
+        traced.heat,
+        _digests(traced.files),
+    )
 
 
-def _facts(finished: Finished, parity: Parity) -> dict[str, Any]:
+def _facts(finished: Finished, graph: str, parity: Parity) -> dict[str, Any]:
     recipe = finished.recipe
     return {
         "id": recipe.id,
@@ -157,8 +194,8 @@ def _facts(finished: Finished, parity: Parity) -> dict[str, Any]:
         "task": recipe.task,
         "classes": finished.manifest.task.classes,
         "preprocess": recipe.preprocess.model_dump(),
-        "calibration": finished.calibration.model_dump(),
-        "heat": {"kind": "contribution", "per_class": True},
+        "calibration": finished.calibrations.graphs[graph].model_dump(),
+        "heat": recipe.heat,
         "recipe_sha256": finished.record["recipe_sha256"],
         "data_sha256": finished.record["data_sha256"],
         "parity": parity.model_dump(),
@@ -167,34 +204,27 @@ def _facts(finished: Finished, parity: Parity) -> dict[str, Any]:
     }
 
 
-def _write_package(target: Path, finished: Finished, graph: bytes, judged: Judged) -> None:
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    files = {
-        GRAPH: graph,
-        "card.md": card(finished.recipe, finished.record, judged).encode(),
-        "evaluation/metrics.json": _json(
-            {"test": judged.found.model_dump(), "leveled": judged.leveled and judged.leveled.model_dump()}
-        ),
-        "evaluation/parity.json": _json(judged.parity.model_dump()),
+def _papers(finished: Finished, judged: Judged, traced: Traced) -> dict[str, bytes]:
+    figures = {"test": judged.found.model_dump(), "leveled": judged.leveled and judged.leveled.model_dump()}
+    return {
+        "card.md": card(finished.recipe, finished.record, judged, traced).encode(),
+        "evaluation/metrics.json": _json(figures),
+        "evaluation/parity.json": _json({name: parity.model_dump() for name, parity in traced.parity.items()}),
         "evaluation/run.json": _json({k: v for k, v in finished.record.items() if k != "data"}),
         "evaluation/predictions.csv": predictions(finished.manifest, "test", judged.scored).encode(),
     }
-    origin = Origin(finished.recipe, finished.record, len(finished.manifest.rows_of("train")))
-    digests = {name: sha256(content).hexdigest() for name, content in files.items()}
-    manifest = manifest_of(origin, finished.calibration, judged, digests)
-    for name, content in {**files, MANIFEST: _json(manifest.model_dump(mode="json"))}.items():
-        path = beside / name
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sha256(content).hexdigest() for name, content in files.items()}
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    beside.replace(target)
 
 
 def _json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=1) + "\n").encode()
-
-
-def _module(model: ChestClassifier) -> torch.nn.Module:
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError("an architecture is a torch module")
-    return model
