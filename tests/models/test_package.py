@@ -25,7 +25,7 @@ from cxrd_models.train.run import train
 from cxrd_models.train.watch import Watch
 
 WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
-STARTER = "models/starter/charm/1.0.0"
+STARTER = "models/starter/charm/1.1.0"
 TINY = Recipe.model_validate(
     {
         "id": "tiny",
