@@ -32,6 +32,7 @@ app.add_typer(dataset_app, name="dataset")
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change the recipe: phases.0.batch=16, model.k=3, seed=1.")
 ]
+Cache = Annotated[Path | None, typer.Option(help="Keep decoded films in this folder, for the next run.")]
 
 
 @app.command()
@@ -45,6 +46,8 @@ def train(  # noqa: PLR0913 - one argument for each option of the command
     changes: Changes = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files to OUT/tensorboard.")] = False,
     find_rate: Annotated[str, typer.Option(help="Train nothing: try rates for this phase, and say which fits.")] = "",
+    cache: Cache = None,
+    package: Annotated[Path | None, typer.Option(help="Export the finished run into this folder of packages.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 lets torch decide.")] = 0,
 ) -> None:
     """Train a classifier; several processes share one run under torchrun.
@@ -57,12 +60,14 @@ def train(  # noqa: PLR0913 - one argument for each option of the command
         torch.set_num_threads(threads)
     with told() as console:
         asked = read_recipe(recipe, changes or ())
-        start = Start(data, out, parse(init), resume, recipe, tensorboard, tuple(changes or ()))
+        start = Start(data, out, parse(init), resume, recipe, cache, tensorboard, tuple(changes or ()))
         out.mkdir(parents=True, exist_ok=True)
         if find_rate:
             Console().print(rates_table(find_rates(asked, start, find_rate, Watch(console=console))))
         else:
             train_recipe(asked, start, Watch(out / LOG, console))
+            if package:
+                typer.echo(export_run(out, package, data, Watch(console=console)))
 
 
 @app.command()
@@ -79,13 +84,14 @@ def sweep(  # noqa: PLR0913 - one argument for each option of the command
     prune: Annotated[bool, typer.Option("--prune", help="Stop runs that are worse than most were.")] = False,
     init: Annotated[str, typer.Option(help="As for train.")] = "random",
     changes: Changes = None,
+    cache: Cache = None,
 ) -> None:
     """Search settings of a recipe by validation score; the same command goes on with an interrupted search.
 
     Example: cxrd sweep charm --data films --out runs/k --grid model.momentum=0.99,0.999 --grid model.k=2,3,4,5
     """
     with told() as console:
-        start = Start(data, out, parse(init), resume=False, recipe=recipe)
+        start = Start(data, out, parse(init), resume=False, recipe=recipe, cache=cache)
         axes = [*map(grid_axis, grid or ()), *map(range_axis, ranges or ())]
         found = search(read_recipe(recipe, changes or ()), start, axes, trials, Watch(console=console), prune=prune)
         draw(out, found)
@@ -117,6 +123,8 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     tta: Annotated[bool, typer.Option("--tta", help="Judge each film mirrored too, and average.")] = False,
     against: Annotated[Path | None, typer.Option(help="Another package to compare with, on the same films.")] = None,
     panels: Annotated[int, typer.Option(min=0, help="Pictures of films called right, and of films called wrong.")] = 6,
+    batch: Annotated[int, typer.Option(min=1, help="Films judged at once.")] = 16,
+    films: Annotated[int, typer.Option(min=0, help="Judge so many, drawn by chance; 0 judges all.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of a table.")] = False,
 ) -> None:
     """Judge a package on labelled films.
@@ -124,7 +132,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
     Example: cxrd evaluate models/starter/charm/1.1.0 --data films --out evaluation
     """
     with told() as console:
-        options = Options(split=split, tta=tta, against=against, panels=panels)
+        options = Options(split=split, tta=tta, against=against, panels=panels, batch=batch, films=films)
         found = evaluate_package(package, data, out, Watch(console=console), options)
         if as_json:
             typer.echo(found.model_dump_json(indent=1))

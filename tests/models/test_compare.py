@@ -80,6 +80,9 @@ def test_exclusive_classes_are_counted_by_the_most_probable() -> None:
     assert np.array_equal(np.array(found.counts), metrics.confusion_matrix(truth, said))
     assert found.accuracy.value == pytest.approx((truth == said).mean(), abs=1e-4)
     assert found.balanced_accuracy.value == pytest.approx(metrics.balanced_accuracy_score(truth, said), abs=1e-4)
+    precision = metrics.precision_score(truth, said, average="macro", zero_division=0)
+    assert found.macro_precision.value == pytest.approx(precision, abs=1e-4)
+    assert found.macro_f1.value == pytest.approx(metrics.f1_score(truth, said, average="macro"), abs=1e-4)
 
 
 def test_delong_by_hand() -> None:

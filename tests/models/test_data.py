@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cxrd.imaging.preprocess import Preprocess, apply
+from cxrd_models.data import films
 from cxrd_models.data.augment import augment, coarser
 from cxrd_models.data.films import load_films
-from cxrd_models.data.manifest import read_manifest
+from cxrd_models.data.lungs import load_lungs
+from cxrd_models.data.manifest import Manifest, read_manifest
 from cxrd_models.data.shortcut import probe
 from cxrd_models.data.tasks import NIH14, task_of
 from cxrd_models.errors import DataError, RecipeError
@@ -65,6 +68,7 @@ def test_a_folder_that_cannot_serve_is_refused(write_labels: WriteLabels, tmp_pa
     write_labels(tmp_path, ROWS[:2])
     with pytest.raises(DataError, match="no film of split 'test'"):
         read_manifest(tmp_path, NIH14)
+    assert 2 == len(read_manifest(tmp_path, NIH14, needed=("train",)).films)
     with pytest.raises(RecipeError, match="nih15"):
         task_of("nih15")
 
@@ -84,8 +88,53 @@ def test_a_film_that_cannot_be_read_is_named(folder: Path) -> None:
 def test_films_are_read_once_as_8_bit(folder: Path) -> None:
     """[films, 1, H, W] uint8; the caller is told of each film."""
     seen: list[None] = []
-    films = load_films(read_manifest(folder, NIH14), SMALL, lambda: seen.append(None))
-    assert ((24, 1, 32, 32), np.dtype(np.uint8), 24) == (films.shape, films.dtype, len(seen))
+    read = load_films(read_manifest(folder, NIH14), SMALL, lambda: seen.append(None))
+    assert ((24, 1, 32, 32), np.dtype(np.uint8), 24) == (read.shape, read.dtype, len(seen))
+
+
+def test_decoded_films_are_kept_for_the_next_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run decodes nothing, until a film changes; a run that fails leaves nothing behind."""
+    manifest, cache = read_manifest(folder, NIH14), folder / "kept"
+    first = load_films(manifest, SMALL, cache=cache)
+    with monkeypatch.context() as blind:
+        blind.setattr(films, "decode", lambda *_: pytest.fail("decoded again"))
+        assert np.array_equal(first, load_films(manifest, SMALL, cache=cache))
+    (folder / "5.png").write_bytes((folder / "6.png").read_bytes())
+    again = load_films(manifest, SMALL, cache=cache)
+    assert np.array_equal(again[5], first[6])
+    (folder / "7.png").write_bytes(b"no film")
+    with pytest.raises(DataError, match=r"row 9: 7\.png cannot be read"):
+        load_films(manifest, SMALL, cache=cache)
+    assert 2 == len(list(cache.iterdir()))
+
+
+def test_drawn_lungs_are_what_a_model_learns_to_find(folder: Path) -> None:
+    """The picture of column ``lung_mask`` where there is one, the heuristic elsewhere, and only when asked."""
+    drawn = np.zeros((48, 40), np.uint8)
+    drawn[:24] = 255
+    Image.fromarray(drawn).save(folder / "lungs.png")
+    manifest = with_mask(read_manifest(folder, NIH14), "lungs.png")
+    found, given = load_lungs(manifest, SMALL, drawn=True), load_lungs(manifest, SMALL)
+    assert np.array_equal(found[0, 0], np.repeat([255, 0], 16).astype(np.uint8)[:, None] * np.ones((1, 32), np.uint8))
+    assert not np.array_equal(found[0], given[0])
+    assert np.array_equal(found[1:], given[1:])
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((40, 48), r"is 48 x 40 pixels, but 0\.png is 40 x 48"), (None, "cannot be read")]
+)
+def test_a_mask_that_does_not_fit_its_film_is_named(folder: Path, shape: tuple[int, int] | None, message: str) -> None:
+    """Another size tells of another film; a mask that is not there is never taken for empty lungs."""
+    if shape:
+        Image.fromarray(np.zeros(shape, np.uint8)).save(folder / "lungs.png")
+    manifest = with_mask(read_manifest(folder, NIH14), "lungs.png")
+    with pytest.raises(DataError, match=f"row 2: lung mask lungs.png {message}"):
+        load_lungs(manifest, SMALL, drawn=True)
+
+
+def with_mask(manifest: Manifest, name: str) -> Manifest:
+    first, *rest = manifest.films
+    return manifest.model_copy(update={"films": (first.model_copy(update={"mask": name}), *rest)})
 
 
 def test_a_class_that_a_source_hardly_shows_is_not_learnt_there(write_labels: WriteLabels, tmp_path: Path) -> None:

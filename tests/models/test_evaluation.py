@@ -91,7 +91,8 @@ def test_a_bundle_tells_what_was_found(striped: Path, package: Path, tmp_path: P
     found = evaluate_package(package, striped, out, quiet(), Options(panels=2))
     assert found.confusion is not None
     assert found.confusion.counts == ((27, 3, 0), (3, 27, 0), (0, 0, 0))
-    assert found.confusion.accuracy.value == pytest.approx(0.9)
+    for figure in ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1"):
+        assert getattr(found.confusion, figure).value == pytest.approx(0.9)
     assert found.unseen == ("viral",)
     assert found.judged == ("covid", "normal")
 
@@ -120,6 +121,15 @@ def test_a_bundle_tells_what_was_found(striped: Path, package: Path, tmp_path: P
 
 
 PANELS = ((0, "right"), (1, "right"), (2, "wrong"), (3, "wrong"))
+
+
+def test_a_part_of_the_films_is_judged_in_batches_of_any_size(striped: Path, package: Path, tmp_path: Path) -> None:
+    """The same films each time; a batch of one answers as a batch of sixteen."""
+    one, many = (
+        evaluate_package(package, striped, tmp_path / f"{size}", quiet(), Options(panels=0, films=20, batch=size))
+        for size in (1, 16)
+    )
+    assert (20, one) == (many.films, many)
 
 
 def test_a_bundle_names_no_patient_and_needs_no_network(striped: Path, package: Path, tmp_path: Path) -> None:

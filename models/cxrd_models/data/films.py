@@ -1,24 +1,43 @@
-"""Decodes every film once, through the same preprocessing as the daemon, and keeps it as 8 bit in memory."""
+"""Decodes every film once, through the same preprocessing as the daemon, and keeps it as 8 bit.
+
+In memory, or in a file that later runs and the processes of one run share: then a collection larger than the
+memory can be trained on, and a second run starts at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+import cxrd
 from cxrd.imaging.preprocess import Preprocess, apply
 from cxrd_models.data.manifest import Film, Manifest
 from cxrd_models.errors import DataError
 from cxrd_models.recipe import PreprocessRecipe
 
+Plane = NDArray[np.float32]
+
 
 def load_films(
-    manifest: Manifest, preprocess: PreprocessRecipe, advance: Callable[[], object] = lambda: None
+    manifest: Manifest,
+    preprocess: PreprocessRecipe,
+    advance: Callable[[], object] = lambda: None,
+    cache: Path | None = None,
 ) -> NDArray[np.uint8]:
     """Every film of a manifest, [films, 1, H, W] uint8, 255 = white; ``advance`` is called after each.
+
+    Parameters
+    ----------
+    cache : Path or None
+        Folder that keeps the decoded films; None keeps them in memory only.
 
     Raises
     ------
@@ -26,15 +45,75 @@ def load_films(
         A file is missing or cannot be decoded; names the file and its row.
     """
     how = Preprocess.model_validate(preprocess.model_dump())
-    films = np.empty((len(manifest.films), 1, preprocess.height, preprocess.width), np.uint8)
-    for i, film in enumerate(manifest.films):
-        pixels = apply(how, decode(manifest.folder, film))
-        films[i] = np.rint(pixels * 255).astype(np.uint8)
+    return of_each(
+        manifest, preprocess, "films", lambda film: apply(how, decode(manifest.folder, film)), advance, cache
+    )
+
+
+def of_each(
+    manifest: Manifest,
+    preprocess: PreprocessRecipe,
+    name: str,
+    make: Callable[[Film], Plane],
+    advance: Callable[[], object],
+    cache: Path | None,
+) -> NDArray[np.uint8]:
+    """Planes [films, 1, H, W] uint8 that ``make`` draws of each film as (1, H, W) float32 in 0..1, in many threads.
+
+    Raises
+    ------
+    DataError
+        As ``make`` does.
+    """
+    shape = (len(manifest.films), 1, preprocess.height, preprocess.width)
+    if cache is None:
+        planes = np.empty(shape, np.uint8)
+        _fill(planes, manifest, make, advance)
+        return planes
+    kept = cache / f"{name}-{_digest(manifest, preprocess)}.npy"
+    if not kept.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=cache, prefix=kept.name)
+        os.close(handle)
+        try:
+            mapped = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
+            _fill(mapped, manifest, make, advance)
+            mapped.flush()
+            Path(beside).replace(kept)
+        finally:
+            Path(beside).unlink(missing_ok=True)
+    return np.asarray(np.load(kept, mmap_mode="c"))  # copy on write: torch wants to be able to write, none does
+
+
+def _fill(
+    planes: NDArray[np.uint8], manifest: Manifest, make: Callable[[Film], Plane], advance: Callable[[], object]
+) -> None:
+    for i, plane in enumerate(_made(manifest, make)):
+        planes[i] = np.rint(plane * 255)
         advance()
-    return films
 
 
-def decode(folder: Path, film: Film) -> NDArray[np.float32]:
+def _made(manifest: Manifest, make: Callable[[Film], Plane]) -> Iterator[Plane]:
+    """Decoders and resizing release the interpreter, so threads are enough."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            yield from pool.map(make, manifest.films)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _digest(manifest: Manifest, preprocess: PreprocessRecipe) -> str:
+    """What the planes depend on: the files as they are now, the preprocessing, and the code."""
+    told = [cxrd.__version__, preprocess.model_dump_json()]
+    for film in manifest.films:
+        for name in filter(None, (film.file, film.mask)):
+            path = manifest.folder / name
+            state = path.stat() if path.exists() else None
+            told.append(f"{path.resolve()}\t{state and (state.st_size, state.st_mtime_ns)}")
+    return sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def decode(folder: Path, film: Film) -> Plane:
     """One film, (rows, columns) float32 in 0..1.
 
     Raises

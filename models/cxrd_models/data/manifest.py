@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 
@@ -83,14 +84,19 @@ class Manifest(Value):
         return known
 
 
-def read_manifest(folder: Path, task: Task) -> Manifest:
+def read_manifest(folder: Path, task: Task, needed: Collection[str] = SPLITS) -> Manifest:
     """Read the rows of ``folder/labels.csv`` that serve a task.
+
+    Parameters
+    ----------
+    needed : collection of str
+        Splits that must have films.
 
     Raises
     ------
     DataError
         No such file, a missing column, an unknown split or label, a film twice, a patient in two splits,
-        or a split without films; the message names file and row.
+        or a needed split without films; the message names file and row.
     """
     table = folder / "labels.csv"
     try:
@@ -103,7 +109,7 @@ def read_manifest(folder: Path, task: Task) -> Manifest:
     except FileNotFoundError:
         raise DataError(f"{table} does not exist", hint="--data is a folder with a labels.csv") from None
     manifest = Manifest(folder=folder, task=task, films=films)
-    _check(table, manifest)
+    _check(table, manifest, needed)
     return manifest
 
 
@@ -126,7 +132,7 @@ def _film(table: Path, number: int, row: dict[str, str], task: Task) -> Film:
     )
 
 
-def _check(table: Path, manifest: Manifest) -> None:
+def _check(table: Path, manifest: Manifest, needed: Collection[str]) -> None:
     home: dict[str, Film] = {}
     for film in manifest.films:
         first = home.setdefault(film.patient, film)
@@ -139,6 +145,9 @@ def _check(table: Path, manifest: Manifest) -> None:
     twice = [name for name, count in Counter(f.file for f in manifest.films).items() if count > 1]
     if twice:
         raise DataError(f"{table}: {twice[0]} is listed more than once")
-    for split in SPLITS:
+    for split in needed:
         if not any(film.split == split for film in manifest.films):
-            raise DataError(f"{table}: no film of split {split!r} is labelled for task {manifest.task.id}")
+            raise DataError(
+                f"{table}: no film of split {split!r} is labelled for task {manifest.task.id}",
+                hint="label some, or let cxrd dataset divide the films anew",
+            )

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from cxrd.inference.engine import Classifier
 
-_BATCH = 16
-
 Floats = NDArray[np.float32]
 
 
@@ -36,7 +34,7 @@ class Answers(NamedTuple):
         return np.asarray(self.heat[film, k if self.heat.shape[1] > 1 else 0])
 
 
-def answer(classifier: Classifier, films: NDArray[np.uint8], *, tta: bool = False) -> Answers:
+def answer(classifier: Classifier, films: NDArray[np.uint8], *, tta: bool = False, batch: int = 16) -> Answers:
     """Judge films.
 
     Parameters
@@ -47,12 +45,14 @@ def answer(classifier: Classifier, films: NDArray[np.uint8], *, tta: bool = Fals
         Also judge every film mirrored; maps are mirrored back, and probabilities averaged after calibration, since
         that is what an operating point was chosen on. Hearts lie left: a mirrored film is a film of another kind,
         and whether this helps is a question to measure.
+    batch : int
+        Films judged at once; no answer depends on it.
     """
     parts = []
-    for start in range(0, len(films), _BATCH):
-        batch = films[start : start + _BATCH].astype(np.float32) / np.float32(255)
-        upright = _run(classifier, batch)
-        parts.append(_both(upright, _run(classifier, batch[..., ::-1])) if tta else upright)
+    for start in range(0, len(films), batch):
+        some = films[start : start + batch].astype(np.float32) / np.float32(255)
+        upright = _run(classifier, some)
+        parts.append(_both(upright, _run(classifier, some[..., ::-1])) if tta else upright)
     if not parts:
         none = np.zeros((0, len(classifier.manifest.classes)))
         return Answers(none, none, None)

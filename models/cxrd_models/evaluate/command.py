@@ -43,12 +43,18 @@ class Options(Value):
         Another package, to compare areas with.
     panels : int
         Pictures of the films that were called right, and of those called wrong.
+    batch : int
+        Films judged at once.
+    films : int
+        How many to judge, drawn by chance, the same ones each time; 0 judges all.
     """
 
     split: str = "test"
     tta: bool = False
     against: Path | None = None
     panels: int = 6
+    batch: int = 16
+    films: int = 0
 
 
 _USUAL = Options()
@@ -66,18 +72,18 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
         The package or the folder cannot be used.
     """
     classifier = load(package, provider="cpu")  # figures must not depend on a driver
-    manifest = _films_of(data, classifier, options.split)
+    manifest = _films_of(data, classifier, options)
     subject = Subject(
         declared=classifier.manifest,
         digest=classifier.ref.digest,
         manifest=manifest,
         split=options.split,
-        answers=_ask(classifier, manifest, watch, tta=options.tta),
+        answers=_ask(classifier, manifest, watch, options),
         groups=groups_of(manifest),
         boxes=read_boxes(data, manifest.task.classes),
         tta=options.tta,
     )
-    against = _against(subject, options.against, watch) if options.against else None
+    against = _against(subject, options.against, watch, options) if options.against else None
     found, places = evaluation(subject, against)
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "metrics.json", found.model_dump_json(indent=1) + "\n")
@@ -97,31 +103,29 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
     return found
 
 
-def _films_of(data: Path, classifier: Classifier, split: str) -> Manifest:
-    """Return the manifest of one split: films of the others are not even decoded."""
-    if split not in SPLITS:
-        raise DataError(f"split {split!r} is not one of {', '.join(SPLITS)}")
-    whole = read_manifest(data, task_with(tuple(c.id for c in classifier.manifest.classes)))
-    films = tuple(film for film in whole.films if film.split == split)
-    if not films:
-        raise DataError(
-            f"{data / 'labels.csv'} has no film of split {split!r} for task {whole.task.id}",
-            hint="label some, or judge another split with --split",
-        )
-    return whole.model_copy(update={"films": films})
+def _films_of(data: Path, classifier: Classifier, options: Options) -> Manifest:
+    """Return the manifest of one split, or of a part of it: other films are not even decoded."""
+    if options.split not in SPLITS:
+        raise DataError(f"split {options.split!r} is not one of {', '.join(SPLITS)}")
+    task = task_with(tuple(c.id for c in classifier.manifest.classes))
+    whole = read_manifest(data, task, needed=(options.split,))
+    rows = whole.rows_of(options.split)
+    if options.films:
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[: options.films])
+    return whole.model_copy(update={"films": tuple(whole.films[i] for i in rows)})
 
 
-def _ask(classifier: Classifier, manifest: Manifest, watch: Watch, *, tta: bool) -> Answers:
+def _ask(classifier: Classifier, manifest: Manifest, watch: Watch, options: Options) -> Answers:
     how = PreprocessRecipe(**classifier.manifest.preprocess.model_dump())
     with watch.bar("reading films", len(manifest.films)) as bar:
         pixels = load_films(manifest, how, bar.advance)
     if "mask" in classifier.manifest.inputs:
         with watch.bar("looking for lungs", len(manifest.films)) as bar:
             pixels = np.concatenate([pixels, load_lungs(manifest, how, bar.advance)], axis=1)
-    return answer(classifier, pixels, tta=tta)
+    return answer(classifier, pixels, tta=options.tta, batch=options.batch)
 
 
-def _against(subject: Subject, package: Path, watch: Watch) -> Against:
+def _against(subject: Subject, package: Path, watch: Watch, options: Options) -> Against:
     """Compare with another package on what this one reports and both know; each gets its own preprocessing."""
     other = load(package, provider="cpu")
     mine, theirs = subject.manifest.task.classes, [c.id for c in other.manifest.classes]
@@ -132,7 +136,7 @@ def _against(subject: Subject, package: Path, watch: Watch) -> Against:
             f"{subject.name} and {name} share no class that the first reports",
             hint=f"one answers {', '.join(mine)}; the other {', '.join(theirs)}",
         )
-    answers = _ask(other, subject.manifest, watch, tta=subject.tta)
+    answers = _ask(other, subject.manifest, watch, options)
     here, there = [mine.index(c) for c in shared], [theirs.index(c) for c in shared]
     target = subject.manifest.targets()[:, here]
     pair: tuple[NDArray[np.float64], NDArray[np.float64]] = (

@@ -56,12 +56,21 @@ class Operating(Value):
 
 
 class Confusion(Value):
-    """Exclusive classes: films by true class (rows) and most probable class (columns)."""
+    """Exclusive classes: films by true class (rows) and most probable class (columns).
+
+    Attributes
+    ----------
+    balanced_accuracy, macro_precision, macro_f1 : Estimate
+        Means over the classes that some film has: of recall, of precision (0 for a class that is never
+        answered), and of F1.
+    """
 
     classes: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     accuracy: Estimate
     balanced_accuracy: Estimate
+    macro_precision: Estimate
+    macro_f1: Estimate
 
 
 def operating(scored: Scored, reported: tuple[bool, ...], seed: int) -> tuple[Operating, ...]:
@@ -78,12 +87,17 @@ def confusion(scored: Scored, seed: int) -> Confusion:
     counts = np.bincount(truth * size + said, minlength=size * size).reshape(size, size)
     weight = np.vstack([np.ones(int(some.sum())), resamples(scored.patient[some], RESAMPLES, seed)])
     hit = (truth == said).astype(np.float64)
-    shares = [_ratio(weight[:, truth == k] @ hit[truth == k], weight[:, truth == k].sum(axis=1)) for k in set(truth)]
+    seen = sorted(set(truth))
+    right = np.stack([weight[:, truth == k] @ hit[truth == k] for k in seen])
+    true = np.stack([weight[:, truth == k].sum(axis=1) for k in seen])
+    called = np.stack([weight[:, said == k].sum(axis=1) for k in seen])
     return Confusion(
         classes=scored.classes,
         counts=tuple(tuple(int(x) for x in row) for row in counts),
         accuracy=estimate(_ratio(weight @ hit, weight.sum(axis=1))),
-        balanced_accuracy=estimate(np.mean(shares, axis=0)),
+        balanced_accuracy=estimate(_ratio(right, true).mean(axis=0)),
+        macro_precision=estimate((right / np.maximum(called, 1)).mean(axis=0)),
+        macro_f1=estimate(_ratio(2 * right, true + called).mean(axis=0)),
     )
 
 

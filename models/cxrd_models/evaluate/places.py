@@ -13,11 +13,12 @@ from cxrd.findings import Box, FilmRef, Value, View
 from cxrd.inference.heatmap import box_on_film
 from cxrd.inference.manifest import HeatSpec
 from cxrd_models.data.films import decode
+from cxrd_models.data.lungs import read_mask
 from cxrd_models.data.manifest import Manifest
 from cxrd_models.evaluate import localise
 from cxrd_models.evaluate.answers import Answers
 from cxrd_models.evaluate.scores import rounded
-from cxrd_models.evaluate.truth import Boxes, read_mask
+from cxrd_models.evaluate.truth import Boxes
 
 Grid = NDArray[np.float32]
 MAPS = ("model", "random", "other film")

@@ -6,12 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-
 from cxrd.findings import Box, Value
-from cxrd_models.data.manifest import Film
 from cxrd_models.errors import DataError
 
 _COLUMNS = ("file", "label", "x", "y", "w", "h")
@@ -61,21 +56,6 @@ def meaning(label: str, classes: Iterable[str]) -> tuple[str, ...]:
     """Return the classes that a box's label speaks of: the class of that name, or those it is known to mean."""
     words = _MEANS.get(label.lower(), ())
     return tuple(c for c in classes if c.lower() == label.lower() or c in words)
-
-
-def read_mask(folder: Path, film: Film) -> NDArray[np.bool_]:
-    """Lungs of a film, bool (rows, columns) at the picture's own resolution.
-
-    Raises
-    ------
-    DataError
-        The picture is missing or cannot be decoded.
-    """
-    try:
-        with Image.open(folder / film.mask) as image:
-            return np.asarray(image.convert("L")) > 0
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as fault:
-        raise DataError(f"labels.csv row {film.row}: lung mask {film.mask} cannot be read: {fault}") from fault
 
 
 def _box(table: Path, number: int, row: dict[str, str]) -> Box:

@@ -41,6 +41,8 @@ def fit(job: Job, *, resume: bool) -> None:
             carried = None
         while position.epoch < phase.epochs and not (phase.patience and position.stale >= phase.patience):
             position = _epoch(job, phase, stepper, average, position)
+        if position.epoch < phase.epochs:
+            job.watch.say(f"{phase.name} ends early: no better score in {position.stale} epochs")
         _restart_from_best(job, average)
         position = position.next_phase()
         _save_last(job, average, None, position)
@@ -64,7 +66,7 @@ def _epoch(job: Job, phase: Phase, stepper: Stepper, average: Average, position:
             position = position.stepped(loss)
             bar.advance(phase.batch, note=f"loss {position.loss_sum / position.step:.4f}")
     loss, judged = position.loss_sum / max(position.step, 1), validate(job, average.model)
-    improved = judged.score > position.best
+    improved, lowered = judged.score > position.best, position.lowered
     position = position.next_epoch(judged.score, phase)
     if improved:
         _save(job, BEST, {"model": average.model.state_dict(), "identity": job.identity})
@@ -85,6 +87,8 @@ def _epoch(job: Job, phase: Phase, stepper: Stepper, average: Average, position:
         f"{phase.name} {position.epoch}/{phase.epochs}  loss {loss:.4f}  val loss {judged.val_loss:.4f}"
         f"  accuracy {judged.val_accuracy:.3f}  AUROC {judged.val_auroc:.4f}{mark}"
     )
+    if position.lowered > lowered:
+        job.watch.say(f"no better score in {phase.plateau} epochs: the rates are multiplied by {phase.factor:g}")
     figures = {"loss": loss, **{f"AUROC/{name}": area for name, area in judged.per_class.items()}}
     told = {"val_loss": judged.val_loss, "val_accuracy": judged.val_accuracy, "val_auroc": judged.val_auroc}
     rates = {f"rate/{i}": group["lr"] for i, group in enumerate(stepper.optimiser.param_groups)}

@@ -33,6 +33,8 @@ class Start(NamedTuple):
         Name or path of the recipe, for the record.
     init : Initial
         Where the backbone's weights come from.
+    cache : Path or None
+        Folder that keeps decoded films for later runs; None decodes them into memory.
     tensorboard : bool
         Write event files below ``out``.
     changes : tuple of str
@@ -44,6 +46,7 @@ class Start(NamedTuple):
     init: Initial
     resume: bool
     recipe: str
+    cache: Path | None = None
     tensorboard: bool = False
     changes: tuple[str, ...] = ()
 
@@ -64,11 +67,12 @@ def prepare(recipe: Recipe, start: Start, watch: Watch, ranks: Ranks = ALONE) ->
     if not start.resume:
         _fill(model, recipe, start, watch)
     with watch.bar("reading films", len(manifest.films)) as bar:
-        pixels = load_films(manifest, recipe.preprocess, bar.advance)
+        pixels = load_films(manifest, recipe.preprocess, bar.advance, start.cache)
     lungs = None
     if model.takes_mask or any(phase.lambda_seg for phase in recipe.phases):
         with watch.bar("finding lungs", len(manifest.films)) as bar:
-            lungs = load_lungs(manifest, recipe.preprocess, bar.advance)
+            drawn = not model.takes_mask
+            lungs = load_lungs(manifest, recipe.preprocess, bar.advance, start.cache, drawn=drawn)
     films = films_on(device, manifest, recipe, pixels, lungs)
     if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001 - torch's only door
         slow = ", ".join(phase.name for phase in recipe.phases if phase.precision != "fp32")

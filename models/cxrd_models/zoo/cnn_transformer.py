@@ -27,6 +27,7 @@ from cxrd_models.zoo.frozen import keep_statistics
 from cxrd_models.zoo.heads import MlpHead, class_maps
 from cxrd_models.zoo.mobilenet import FINAL_CHANNELS, Grey, MobileNetV2Features
 from cxrd_models.zoo.pretrained import ToBackboneRange, create
+from cxrd_models.zoo.vit import dividing
 
 DENSENET_CHANNELS = 1024
 
@@ -64,7 +65,7 @@ class EncoderBlock(nn.Module):
     def __init__(self, options: CnnTransformerOptions) -> None:
         super().__init__()
         width = options.width
-        self.heads = options.heads
+        self.heads = dividing(width, options.heads)
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.first, self.last = nn.Linear(width, options.feedforward), nn.Linear(options.feedforward, width)

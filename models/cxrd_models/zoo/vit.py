@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from cxrd_models.errors import RecipeError
 from cxrd_models.zoo.mobilenet import FINAL_CHANNELS, MobileNetV2Features, to_imagenet_range
 from cxrd_models.zoo.pretrained import ToBackboneRange, create
 
@@ -66,7 +67,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, expansion: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = dividing(width, heads)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         narrow = nn.Linear(expansion * width, width)
@@ -89,6 +90,19 @@ class Block(nn.Module):
     def first_row(self, x: Tensor) -> Tensor:
         """[N, heads, T] attention of the first token over all of a block's input [N, T, D]."""
         return first_row(self.qkv(self.norm1(x)), self.heads)
+
+
+def dividing(width: int, heads: int) -> int:
+    """Return the number of heads, when they can share the width.
+
+    Raises
+    ------
+    RecipeError
+        They cannot.
+    """
+    if width % heads:
+        raise RecipeError(f"a width of {width} cannot be shared by {heads} heads", hint="choose a multiple, in [model]")
+    return heads
 
 
 def first_row(qkv: Tensor, heads: int) -> Tensor:
