@@ -104,13 +104,17 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder of packages; <id>/<version> is made in it.")],
     data: Annotated[Path | None, typer.Option(help="Where the run's films lie now, if they moved.")] = None,
     precision: Annotated[Precision, typer.Option(help="fp16 for a GPU; int8 for transformers on a CPU.")] = "fp32",
+    *,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="One graph of an ensemble's two, for other runtimes.")
+    ] = False,
 ) -> None:
     """Turn a run into a model package, checked and judged on the test split.
 
     Example: cxrd export runs/charm --out models/starter
     """
     with told() as console:
-        typer.echo(export_run(run, out, data, Watch(console=console), precision))
+        typer.echo(export_run(run, out, data, Watch(console=console), precision, single_file=single_file))
 
 
 @app.command()

@@ -8,9 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cxrd_models.evaluate.calibration import Calibration
+from cxrd_models.export.graph import Calibrated, to_onnx
+from cxrd_models.export.parity import run, session
 from cxrd_models.zoo.charm import Charm, ema_update
 from cxrd_models.zoo.charm_parts import CharmOptions, affine
-from cxrd_models.zoo.contract import Batch
+from cxrd_models.zoo.contract import Batch, Request
+from cxrd_models.zoo.mobilenet import MobileNetV2Features
+from cxrd_models.zoo.registry import build
+from cxrd_models.zoo.split import SplitCnn
 
 CLASSES = ("Effusion", "Mass", "Nodule")
 SIDE = 64
@@ -24,7 +30,12 @@ def films(n: int = 3, seed: int = 0) -> Tensor:
 def model() -> Charm:
     """Build a small CHARM with a filled memory and head statistics that are not the identity."""
     torch.manual_seed(0)
-    made = Charm(CLASSES, (0.01, 0.5, 0.01), CharmOptions(reduction=64, hidden=32, slots=8, rare_prevalence=0.02))
+    made = Charm(
+        CLASSES,
+        (0.01, 0.5, 0.01),
+        MobileNetV2Features(),
+        CharmOptions(reduction=64, hidden=32, slots=8, rare_prevalence=0.02),
+    )
     for _ in range(2):
         made.train()
         target = torch.tensor([[1.0, 0, 0], [0, 1, 1], [1, 0, 1]])
@@ -123,3 +134,37 @@ def test_the_backbone_keeps_its_statistics_in_training(model: Charm) -> None:
     own(films())
     assert all(torch.equal(before[k], v) for k, v in own.backbone.state_dict().items())
     assert own.head.norm.training
+
+
+@pytest.mark.parametrize(
+    ("backbone", "channels", "cells"),
+    [("efficientnet_b0", 1280, 2), ("resnet50", 2048, 2), ("densenet121", 1024, 2), ("vgg16", 512, 2)],
+)
+def test_every_published_backbone_is_parted_before_its_final_block(backbone: str, channels: int, cells: int) -> None:
+    """Trunk and final block together are the network; the momentum branch is a copy of the block, and follows it."""
+    options = {"backbone": backbone, "attention": "large_kernel", "hidden": 16, "slots": 8, "rare_prevalence": 0.02}
+    made = build("charm", "full", Request(CLASSES, (0.01, 0.5, 0.01), (SIDE, SIDE), options), seed=1)
+    assert isinstance(made, Charm)
+    assert isinstance(made.backbone, SplitCnn)
+    image = films(2)
+    whole = made.scale(image)
+    for stage in made.backbone.stages.values():
+        whole = stage(whole)
+    made.eval()
+    output = made(image)
+    assert (2, channels, cells, cells) == tuple(made.backbone(made.scale(image)).shape) == tuple(whole.shape)
+    assert (2, 3, cells, cells) == tuple(output.heat.shape)
+    assert torch.equal(output.embedding, made.pooled(image))  # the copy has not moved yet
+    assert all(key.startswith("backbone.stages.") for key in made.state_dict() if key.startswith("backbone."))
+
+
+def test_a_full_model_is_exported_as_it_answers() -> None:
+    """The graph of a published backbone gives the logits and the heat of the model."""
+    options = {"backbone": "efficientnet_b0", "hidden": 16, "slots": 8, "rare_prevalence": 0.02}
+    made = build("charm", "full", Request(CLASSES, (0.01, 0.5, 0.01), (SIDE, SIDE), options), seed=1).eval()
+    calibration = Calibration(slope=(1.0,) * 3, bias=(0.0,) * 3, threshold=(0.5,) * 3)
+    opened = session(to_onnx(Calibrated(made.views()["model"], calibration).eval(), (SIDE, SIDE)))
+    logits, _, heat = run(opened, films(3).numpy(), 3)
+    expected = made(films(3))
+    torch.testing.assert_close(torch.from_numpy(logits), expected.logits.detach(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(heat), expected.heat.detach(), rtol=1e-3, atol=1e-4)

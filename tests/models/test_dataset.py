@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -248,7 +247,6 @@ def test_without_pyarrow_parquet_is_refused_first(
     assert (2, True) == (answer.exit_code, "needs pyarrow" in answer.stderr)
 
 
-@pytest.mark.skipif(find_spec("pyarrow") is None, reason="needs pyarrow")
 def test_parquet_holds_what_the_table_holds(classes: Path, tmp_path: Path) -> None:
     """The same cells by the same names; sizes are numbers."""
     assert 0 == dataset("folder", classes, "--out", tmp_path / "out", "--parquet").exit_code

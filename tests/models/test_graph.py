@@ -16,6 +16,7 @@ from cxrd_models.export.parity import check_parity, run, session
 from cxrd_models.zoo.charm import Charm
 from cxrd_models.zoo.charm_parts import CharmOptions
 from cxrd_models.zoo.contract import Batch
+from cxrd_models.zoo.mobilenet import MobileNetV2Features
 
 CLASSES = ("Effusion", "Mass", "Nodule")
 SIDE = 64
@@ -25,7 +26,12 @@ CALIBRATION = Calibration(slope=(0.5, 1.0, 2.0), bias=(0.1, -1.0, 0.0), threshol
 @pytest.fixture(scope="module")
 def model() -> Charm:
     torch.manual_seed(0)
-    made = Charm(CLASSES, (0.01, 0.5, 0.01), CharmOptions(reduction=128, hidden=16, slots=8, rare_prevalence=0.02))
+    made = Charm(
+        CLASSES,
+        (0.01, 0.5, 0.01),
+        MobileNetV2Features(),
+        CharmOptions(reduction=128, hidden=16, slots=8, rare_prevalence=0.02),
+    )
     image, target = torch.rand(4, 1, SIDE, SIDE), torch.tensor([[1.0, 0, 1]] * 4)
     batch = Batch(image, target, torch.ones_like(target), torch.arange(4))
     made.train()

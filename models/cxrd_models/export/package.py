@@ -32,6 +32,7 @@ from cxrd_models.export.manifest import Origin, manifest_of, metrics_of
 from cxrd_models.export.parity import Parity, check_parity, run, session
 from cxrd_models.export.precision import Precision, shipped
 from cxrd_models.export.reporting import standings
+from cxrd_models.export.single import one_graph
 from cxrd_models.export.traced import Traced
 from cxrd_models.recipe import Recipe
 from cxrd_models.train.calibrating import Calibrations
@@ -40,6 +41,7 @@ from cxrd_models.train.loop import BEST
 from cxrd_models.train.prepare import new_model
 from cxrd_models.train.run import BASELINE, CALIBRATION, RECORD
 from cxrd_models.train.watch import Watch
+from cxrd_models.zoo.contract import GRAPH as VIEW
 from cxrd_models.zoo.contract import ChestClassifier
 
 _PARITY_FILMS = 32
@@ -63,7 +65,15 @@ class Finished(NamedTuple):
         return ("image", "mask") if self.model.takes_mask else ("image",)
 
 
-def export_run(run_folder: Path, out: Path, data: Path | None, watch: Watch, precision: Precision = "fp32") -> Path:
+def export_run(
+    run_folder: Path,
+    out: Path,
+    data: Path | None,
+    watch: Watch,
+    precision: Precision = "fp32",
+    *,
+    single_file: bool = False,
+) -> Path:
     """Export, check and judge a run; returns the package folder.
 
     Parameters
@@ -76,6 +86,8 @@ def export_run(run_folder: Path, out: Path, data: Path | None, watch: Watch, pre
         Where the run's films lie now; None uses the folder they were trained from.
     precision : {"fp32", "fp16", "int8"}
         See `cxrd_models.export.precision.shipped`.
+    single_file : bool
+        Join the two graphs of an ensemble, for runtimes other than the daemon.
 
     Raises
     ------
@@ -89,7 +101,9 @@ def export_run(run_folder: Path, out: Path, data: Path | None, watch: Watch, pre
         raise RecipeError(f"{target} exists", hint="a published version never changes: raise `version` in the recipe")
     films = _read_films(finished, watch)
     watch.say("tracing ...")
-    traced = _trace(finished, films, precision)
+    if single_file and not finished.model.ensemble:
+        raise RecipeError(f"{recipe.id} is one file already", hint="--single-file is for an ensemble of two graphs")
+    traced = _trace(finished, films, precision, single_file=single_file)
     beside = out / ".partial" / recipe.id / recipe.version  # named like a package, so that the engine loads it
     shutil.rmtree(beside, ignore_errors=True)
     manifest = _manifest(finished, traced)
@@ -156,10 +170,10 @@ def _read_films(finished: Finished, watch: Watch) -> NDArray[np.uint8]:
         return np.concatenate([pixels, load_lungs(manifest, recipe.preprocess, bar.advance)], axis=1)
 
 
-def _trace(finished: Finished, films: NDArray[np.uint8], precision: Precision) -> Traced:
+def _trace(finished: Finished, films: NDArray[np.uint8], precision: Precision, *, single_file: bool) -> Traced:
     some = films[finished.manifest.rows_of("test")[:_PARITY_FILMS]].astype(np.float32) / np.float32(255)
     learnt = films[finished.manifest.rows_of("train")[:_RANGE_FILMS]].astype(np.float32) / np.float32(255)
-    files, parities, grids = {}, {}, []
+    graphs, parities, grids = {}, {}, []
     for name, view in finished.model.views().items():
         trained = Calibrated(view, finished.calibrations.graphs[name]).eval()
         graph = to_onnx(trained, finished.recipe.grid, finished.inputs)
@@ -167,18 +181,25 @@ def _trace(finished: Finished, films: NDArray[np.uint8], precision: Precision) -
         graph = shipped(graph, precision, learnt)
         opened = session(graph)
         parity = check_parity(traced, opened, trained, some, precision)
-        describe(graph, {**_facts(finished, name, parity), "precision": precision})
-        files[f"{name}.onnx"], parities[f"{name}.onnx"] = graph.SerializeToString(), parity
+        graphs[name], parities[f"{name}.onnx"] = graph, parity
         grids.append(run(opened, some[:1], 1)[2].shape[1:])
     maps, rows, columns = grids[-1]  # of an ensemble, the second's is the finer one and the answer's
     heat = HeatSpec(kind=finished.recipe.heat, height=rows, width=columns, per_class=maps > 1)
-    return Traced(files, parities, heat, precision)
+    ensemble = finished.model.ensemble
+    if ensemble and single_file:
+        (_, *near), (_, *fine) = grids
+        graphs = {VIEW: one_graph(graphs[VIEW], graphs[ensemble.second], ensemble, (tuple(near), tuple(fine)))}
+        ensemble = None
+    for name, graph in graphs.items():
+        describe(graph, {**_facts(finished, name, parities[f"{name}.onnx"]), "precision": precision})
+    files = {f"{name}.onnx": graph.SerializeToString() for name, graph in graphs.items()}
+    return Traced(files, parities, heat, precision, ensemble)
 
 
 def _manifest(finished: Finished, traced: Traced) -> PackageManifest:
     task, films = finished.manifest.task, len(finished.manifest.rows_of("train"))
     return manifest_of(
-        Origin(finished.recipe, finished.record, task, films, finished.inputs, finished.model.ensemble),
+        Origin(finished.recipe, finished.record, task, films, finished.inputs, traced.ensemble),
         finished.calibrations,
         standings(finished.manifest, finished.recipe.report),
         traced.heat,

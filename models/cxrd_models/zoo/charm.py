@@ -2,9 +2,9 @@
 
 ::
 
-    image [N,1,H,W] -> trunk [N,320,h,w] -> final block F [N,D,h,w]        (online)
+    image [N,1,H,W] -> trunk [N,C,h,w] -> final block F [N,D,h,w]        (online)
                                          -> its momentum copy M [N,D,h,w]  (no gradient)
-    A = sigmoid(1x1(conv1(F), conv3(F), conv5(F)))   [N,1,h,w]
+    A = sigmoid(1x1(conv1(F), conv3(F), conv5(F)))   [N,1,h,w]; or of large kernels, [N,D,h,w]
     s = F*A + M;  f = mean(s) [N,D];  m = memory(f) [N,D]
     logits = Linear(ReLU(Linear(BatchNorm(f + m))))  [N,K]
 
@@ -21,14 +21,15 @@ import torch
 from torch import Tensor, nn
 
 from cxrd_models.zoo.charm_graph import CharmGraph
-from cxrd_models.zoo.charm_parts import CharmOptions, Head, MultiScaleAttention, heat_of
+from cxrd_models.zoo.charm_parts import CharmOptions, Head, attention_of, heat_of
 from cxrd_models.zoo.contract import GRAPH, Batch, ChestClassifier, Output, Request
 from cxrd_models.zoo.memory import RareMemory
-from cxrd_models.zoo.mobilenet import FINAL_CHANNELS, MobileNetV2Features, to_imagenet_range
+from cxrd_models.zoo.mobilenet import MobileNetV2Features
+from cxrd_models.zoo.split import SplitCnn
 
 
 class Charm(ChestClassifier):
-    """CHARM on MobileNetV2 (size ``small``).
+    """CHARM on a backbone that has a trunk and a final block.
 
     Parameters
     ----------
@@ -36,22 +37,31 @@ class Charm(ChestClassifier):
         K names, in the order of the logits.
     prevalence : tuple of float
         Share of each class among the training films, 0..1: which of them are rare.
+    backbone : MobileNetV2Features or SplitCnn
+        The trunk, and the final block that the momentum branch follows.
     options : CharmOptions
         The recipe's figures.
     """
 
-    def __init__(self, classes: tuple[str, ...], prevalence: tuple[float, ...], options: CharmOptions) -> None:
+    def __init__(
+        self,
+        classes: tuple[str, ...],
+        prevalence: tuple[float, ...],
+        backbone: MobileNetV2Features | SplitCnn,
+        options: CharmOptions,
+    ) -> None:
         super().__init__()
         self.classes, self.options = classes, options
         self.followers = ("momentum.",)
-        self.backbone = MobileNetV2Features()
+        self.backbone, channels = backbone, backbone.channels
+        self.scale = backbone.scale
         self.momentum = copy.deepcopy(self.backbone.final).requires_grad_(requires_grad=False)
-        self.attention = MultiScaleAttention(FINAL_CHANNELS, max(1, FINAL_CHANNELS // options.reduction))
+        self.attention = attention_of(options, channels)
         rare = tuple(i for i, share in enumerate(prevalence) if share < options.rare_prevalence)
         self.memory = RareMemory(
-            FINAL_CHANNELS, rare, slots=options.slots, k=options.k, weights=options.weights, tau=options.tau
+            channels, rare, slots=options.slots, k=options.k, weights=options.weights, tau=options.tau
         )
-        self.head = Head(FINAL_CHANNELS, options.hidden, len(classes), options.dropout)
+        self.head = Head(channels, options.hidden, len(classes), options.dropout)
 
     def on_published_loaded(self) -> None:
         """Start the momentum copy from the loaded final block."""
@@ -66,7 +76,7 @@ class Charm(ChestClassifier):
 
     def maps(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Spatial evidence s [N, D, h, w] and the momentum branch's map M [N, D, h, w]."""
-        trunk = self.backbone.trunk(to_imagenet_range(image))
+        trunk = self.backbone.trunk(self.scale(image))
         online = self.backbone.final(trunk)
         with torch.no_grad():
             anchored: Tensor = self.momentum(trunk)
@@ -82,8 +92,8 @@ class Charm(ChestClassifier):
         return Output(self.head(judged), heat, anchored.mean(dim=(2, 3)))
 
     def pooled(self, image: Tensor) -> Tensor:
-        """[N, 1280] mean of the backbone's last map."""
-        features: Tensor = self.backbone(to_imagenet_range(image))
+        """[N, D] mean of the backbone's last map."""
+        features: Tensor = self.backbone(self.scale(image))
         return features.mean(dim=(2, 3))
 
     @torch.no_grad()
@@ -124,4 +134,13 @@ def _state(module: nn.Module) -> Iterator[Tensor]:
 
 def small(asked: Request) -> Charm:
     """CHARM on MobileNetV2."""
-    return Charm(asked.classes, asked.prevalence, CharmOptions.model_validate(asked.options))
+    options = CharmOptions.model_validate(asked.options)
+    return Charm(asked.classes, asked.prevalence, MobileNetV2Features(), options)
+
+
+def full(asked: Request) -> Charm:
+    """CHARM on EfficientNetV2-S, or another of the published networks that the original names."""
+    options = CharmOptions.model_validate(asked.options)
+    made = Charm(asked.classes, asked.prevalence, SplitCnn(options.backbone, pretrained=asked.pretrained), options)
+    made.published = ("backbone.stages.",)
+    return made

@@ -1,16 +1,14 @@
-"""The inference form of CHARM: norms folded, bank packed, only traceable operators."""
+"""The inference form of CHARM: the head's norm folded, bank packed, only traceable operators."""
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cxrd_models.zoo.charm_parts import CharmOptions, Head, MultiScaleAttention, affine, heat_of
+from cxrd_models.zoo.charm_parts import CharmOptions, Head, affine, heat_of
 from cxrd_models.zoo.memory import mix
-from cxrd_models.zoo.mobilenet import InvertedResidual, MobileNetV2Features, to_imagenet_range
+from cxrd_models.zoo.mobilenet import MobileNetV2Features
+from cxrd_models.zoo.split import SplitCnn
 
 
 class CharmGraph(nn.Module):
@@ -26,18 +24,16 @@ class CharmGraph(nn.Module):
 
     def __init__(
         self,
-        backbone: MobileNetV2Features,
+        backbone: MobileNetV2Features | SplitCnn,
         momentum: nn.Module,
-        attention: MultiScaleAttention,
+        attention: nn.Module,
         head: Head,
         *,
         bank: Tensor,
         options: CharmOptions,
     ) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*(fold_norms(block) for block in list(backbone.features)[:-1]))
-        self.final = fold_norms(backbone.final)
-        self.momentum = fold_norms(momentum)
+        self.backbone, self.momentum = backbone, momentum
         self.attention, self.options = attention, options
         scale, shift = affine(head.norm)
         self.first = nn.Linear(head.first.in_features, head.first.out_features)
@@ -49,8 +45,8 @@ class CharmGraph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """[N, 1, H, W] in 0..1 to logits [N, K] and heat [N, K, h, w]."""
-        trunk = self.trunk(to_imagenet_range(image))
-        online = self.final(trunk)
+        trunk = self.backbone.trunk(self.backbone.scale(image))
+        online = self.backbone.final(trunk)
         evidence = online * self.attention(online) + self.momentum(trunk)
         feature = evidence.mean(dim=(2, 3))
         judged = feature + self._retrieve(feature)
@@ -64,20 +60,3 @@ class CharmGraph(nn.Module):
         unit = nn.functional.normalize(self.bank, dim=1)
         similarity = nn.functional.normalize(feature, dim=1) @ unit.T
         return mix(similarity, self.bank, k=self.options.k, weights=self.options.weights, tau=self.options.tau)
-
-
-def fold_norms(block: nn.Module) -> nn.Module:
-    """Copy a MobileNet block in eval mode with each convolution and its norm folded into one convolution."""
-    if isinstance(block, InvertedResidual):
-        folded = copy.copy(block)
-        folded._modules = {"conv": fold_norms(block.conv)}  # noqa: SLF001 - torch's registry, shallow on purpose
-        return folded
-    if not isinstance(block, nn.Sequential):
-        return block
-    layers: list[nn.Module] = []
-    for layer in block:
-        if isinstance(layer, nn.BatchNorm2d) and layers and isinstance(layers[-1], nn.Conv2d):
-            layers[-1] = fuse_conv_bn_eval(layers[-1].eval(), layer.eval())
-        else:
-            layers.append(fold_norms(layer))
-    return nn.Sequential(*layers)

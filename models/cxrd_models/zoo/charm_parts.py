@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from cxrd.findings import Value
 from cxrd_models.zoo.memory import Weights
+from cxrd_models.zoo.split import Backbone
 
 
 class CharmOptions(Value):
@@ -15,6 +18,10 @@ class CharmOptions(Value):
 
     Attributes
     ----------
+    backbone : str
+        Of the full size; the small one has MobileNetV2.
+    attention : {"multiscale", "large_kernel"}
+        Gate from three neighbourhoods, or from one large kernel taken apart (arXiv 2202.09741).
     reduction : int
         Each attention convolution has D / reduction channels.
     hidden : int
@@ -29,6 +36,8 @@ class CharmOptions(Value):
         Share of the old weights that the momentum copy keeps at each step, reached after one epoch.
     """
 
+    backbone: Backbone = "efficientnetv2_s"
+    attention: Literal["multiscale", "large_kernel"] = "multiscale"
     reduction: int = Field(8, ge=1)
     hidden: int = Field(512, ge=1)
     dropout: float = Field(0.3, ge=0, lt=1)
@@ -51,6 +60,28 @@ class MultiScaleAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Gate of each cell."""
         return torch.sigmoid(self.merge(torch.cat([scale(x) for scale in self.scales], dim=1)))
+
+
+class LargeKernelAttention(nn.Module):
+    """[N, D, h, w] to a gate of the same shape: 5x5 and dilated 7x7 depthwise, then 1x1 (21 cells across)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.near = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.far = nn.Conv2d(channels, channels, 7, padding=9, groups=channels, dilation=3)
+        self.merge = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate of each cell and channel, unbounded as in the paper."""
+        gate: Tensor = self.merge(self.far(self.near(x)))
+        return gate
+
+
+def attention_of(options: CharmOptions, channels: int) -> MultiScaleAttention | LargeKernelAttention:
+    """Return the gate that a recipe asks for."""
+    if options.attention == "large_kernel":
+        return LargeKernelAttention(channels)
+    return MultiScaleAttention(channels, max(1, channels // options.reduction))
 
 
 class Head(nn.Module):

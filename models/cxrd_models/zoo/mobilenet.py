@@ -80,6 +80,7 @@ class MobileNetV2Features(nn.Module):
 
     def __init__(self, stride: int = STRIDE) -> None:
         super().__init__()
+        self.channels, self.scale = FINAL_CHANNELS, Grey()
         self.features = nn.Sequential(*_blocks(stride))
         _initialise(self)
 

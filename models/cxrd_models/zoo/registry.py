@@ -16,6 +16,7 @@ Build = Callable[[Request], ChestClassifier]
 
 _BUILDS: Mapping[tuple[str, str], Build] = {
     ("charm", "small"): charm.small,
+    ("charm", "full"): charm.full,
     ("cnn_transformer", "small"): cnn_transformer.small,
     ("cnn_transformer", "full"): cnn_transformer.full,
     ("deit_scm", "small"): deit_scm.small,

@@ -16,7 +16,7 @@ from support.rows import STUDY, arrive, reported
 
 COMMANDS = (
     "serve", "check", "demo", "send", "analyse", "studies ls", "studies show", "studies requeue", "models ls",
-    "models verify", "db upgrade",
+    "models verify", "db upgrade", "db copy", "bench",
 )  # fmt: skip
 
 
@@ -116,3 +116,16 @@ def test_training_without_pytorch_says_what_to_install() -> None:
         assert (2, True) == (done.returncode, "cxrd[train]" in done.stderr)
     else:
         assert 0 == done.returncode
+
+
+def test_bench_compares_packages_by_batch_size(tmp_path: Path) -> None:
+    """A line for each package and size; what is no size is refused before anything is measured."""
+    first, second = (str(make_package(tmp_path, id=name)) for name in ("one", "two"))
+    done = cxrd("bench", first, second, "--batch", "1,4", "--runs", "2", "--provider", "cpu", "--json")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [("one 1.0.0", 1), ("one 1.0.0", 4), ("two 1.0.0", 1), ("two 1.0.0", 4)] == [
+        (line["package"], line["batch"]) for line in told
+    ]
+    assert all(0 < line["p50_ms"] <= line["p95_ms"] and line["films_per_s"] > 0 for line in told)
+    refused = cxrd("bench", first, "--batch", "1,many")
+    assert (2, True) == (refused.returncode, "1,many" in refused.stderr)
