@@ -16,7 +16,7 @@ from cxrd.inference.engine import load
 from cxrd.inference.packages import read_package
 from cxrd_models.cli import app
 from cxrd_models.errors import DataError, RecipeError, WeightsError
-from cxrd_models.evaluate.command import evaluate_package
+from cxrd_models.evaluate.command import Options, evaluate_package
 from cxrd_models.export.package import export_run
 from cxrd_models.recipe import Recipe
 from cxrd_models.train.initial import Initial
@@ -25,7 +25,8 @@ from cxrd_models.train.run import train
 from cxrd_models.train.watch import Watch
 
 WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
-STARTER = "models/starter/charm/1.1.0"
+STARTERS = ("charm/1.1.0", "cnn_transformer/1.0.0", "deit_scm/1.0.0", "hybrid_lung_vit/1.0.0", "medconvformer/1.0.0")
+STARTER = "models/starter"
 TINY = Recipe.model_validate(
     {
         "id": "tiny",
@@ -85,27 +86,29 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
 
 
 def test_a_package_tells_no_path_of_its_maker(root: Path) -> None:
-    """Neither the graph nor the texts of the starter package name a folder of the machine that made it."""
-    package, places = root / STARTER, (str(root).encode(), b"/home/", b"/tmp/", b"site-packages")
-    for file in (f for f in package.rglob("*") if f.is_file()):
+    """Neither the graphs nor the texts of the starter packages name a folder of the machine that made them."""
+    packages, places = root / STARTER, (str(root).encode(), b"/home/", b"/tmp/", b"site-packages")
+    for file in (f for f in packages.rglob("*") if f.is_file()):
         content = file.read_bytes()
         assert not [p for p in places if p in content], file
 
 
-def test_the_starter_package_is_small_and_whole(root: Path) -> None:
-    """At most 12 MB, every digest right, every reported class with a threshold."""
-    package = root / STARTER
-    manifest, _ = read_package(package)
-    assert sum(f.stat().st_size for f in package.rglob("*") if f.is_file()) <= 12e6
-    assert all((c.threshold is not None) == c.reported for c in manifest.classes)
-    assert any(c.reported for c in manifest.classes)
+def test_the_starter_packages_are_five_small_and_whole(root: Path) -> None:
+    """At most 60 MB in all, every digest right, every reported class with a threshold."""
+    assert set(STARTERS) == {"/".join(f.parent.parts[-2:]) for f in (root / STARTER).rglob("manifest.json")}
+    assert sum(f.stat().st_size for f in (root / STARTER).rglob("*") if f.is_file()) <= 60e6
+    for starter in STARTERS:
+        manifest, _ = read_package(root / STARTER / starter)
+        assert all((c.threshold is not None) == c.reported for c in manifest.classes)
+        assert any(c.reported for c in manifest.classes)
 
 
-def test_the_starter_card_tells_the_truth(root: Path, films: Path, tmp_path: Path) -> None:
-    """Judged again on the real test films, with today's preprocessing, the package has its stated figures."""
-    package = root / STARTER
+@pytest.mark.parametrize("starter", STARTERS)
+def test_the_starter_card_tells_the_truth(starter: str, root: Path, films: Path, tmp_path: Path) -> None:
+    """Judged again on the real test films, with today's preprocessing, a package has its stated figures."""
+    package = root / STARTER / starter
     stated = read_package(package)[0].metrics
-    found = evaluate_package(package, films / "cxr-open", tmp_path, quiet())
+    found = evaluate_package(package, films / "cxr-open", tmp_path, quiet(), Options(panels=0))
     again = {f"auroc_{c.class_id}": c.auroc.value for c in found.classes if c.auroc.value is not None}
     assert pytest.approx(again, abs=0.002) == {k: m.value for k, m in stated.items() if k in again}
 
