@@ -60,6 +60,14 @@ def record(
     connection.execute(insert(schema.audit).values(**row))
 
 
+def record_once(connection: Connection, now: float, what: What, subject: str, detail: Mapping[str, Any]) -> None:
+    """Append a row unless the trail has told exactly this already."""
+    a = schema.audit.c
+    told = connection.execute(select(a.detail).where(a.subject == subject, a.what == what)).scalars()
+    if dict(detail) not in told:
+        record(connection, now, what, subject, detail)
+
+
 def seal(connection: Connection, now: float) -> int:
     """Chain the rows without a seal to the last seal; how many."""
     if connection.dialect.name == "postgresql":  # two sealers would fork the chain; SQLite has one writer anyway

@@ -301,7 +301,8 @@ def enqueue(  # noqa: PLR0913 - each is a column
 def debounce(connection: Connection, now: float, *, study_uid: str, priority: int, due: float) -> None:
     """Note that a study changed: its ``infer`` job moves to ``due`` and to the next revision.
 
-    A job that is leased stays leased; ``finish`` sees the higher revision and opens it again.
+    A job that is leased stays leased; ``finish`` sees the higher revision and opens it again. Its crashes are
+    forgotten even then, so that a worker that dies of the old revision does not bury the new one.
     """
     row = _row(now, JobKind.INFER, f"infer:{study_uid}", study_uid, priority, due)
     leased = schema.job.c.state == JobState.LEASED
@@ -315,7 +316,7 @@ def debounce(connection: Connection, now: float, *, study_uid: str, priority: in
                 "priority": case((_job.priority < priority, _job.priority), else_=priority),
                 "state": case((leased, _job.state), else_=waiting_state(due - now).value),
                 "attempts": case((leased, _job.attempts), else_=0),
-                "crashes": case((leased, _job.crashes), else_=0),
+                "crashes": 0,
             },
         )
     )

@@ -11,7 +11,7 @@ from cxrd.errors import Reason
 from cxrd.findings import ArtefactKind, StudyAnalysis, jsonable
 from cxrd.store import audit, jobs, schema
 from cxrd.store.audit import What
-from cxrd.store.schema import InstanceState, JobKind, StudyState
+from cxrd.store.schema import InstanceState, JobKind, JobState, StudyState
 
 Mark = tuple[InstanceState, str, str]
 """State, coded reason and detail of one image."""
@@ -218,9 +218,12 @@ def mark_failed(
 
 
 def settle(connection: Connection, now: float, study_uid: str) -> bool:
-    """Set a study's state by what its newest analysis has reached; whether every delivery is stored."""
+    """Set a study's state by what its newest analysis has reached; whether every delivery is stored.
+
+    A study that waits for a person stays failed, whatever else of it goes on.
+    """
     newest = _newest(connection, study_uid)
-    if newest is None:
+    if newest is None or _stopped(connection, study_uid, newest):
         return False
     a, d = schema.artefact.c, schema.delivery.c
     built = connection.execute(select(exists().where(a.inference_id == newest))).scalar_one()
@@ -236,8 +239,16 @@ def settle(connection: Connection, now: float, study_uid: str) -> bool:
         _study(connection, study_uid, StudyState.REPORTED)
         return False
     _study(connection, study_uid, StudyState.DELIVERED)
-    audit.record(connection, now, What.STUDY_DELIVERED, study_uid, {"inference": newest})
+    audit.record_once(connection, now, What.STUDY_DELIVERED, study_uid, {"inference": newest})
     return True
+
+
+def _stopped(connection: Connection, study_uid: str, newest: int) -> bool:
+    """Whether a job of the study's newest images or newest analysis is dead."""
+    j = schema.job.c
+    theirs = (j.kind == JobKind.INFER) | (j.dedupe == f"build:{newest}") | j.dedupe.startswith(f"deliver:{newest}:")
+    dead = select(j.id).where(j.study_uid == study_uid, j.state == JobState.DEAD, theirs).limit(1)
+    return connection.execute(dead).first() is not None
 
 
 def last_received_at(connection: Connection, study_uid: str) -> float:

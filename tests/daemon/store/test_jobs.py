@@ -220,6 +220,19 @@ def test_an_image_that_came_meanwhile_keeps_its_study_alive(database: Database) 
     assert [("received",)] == rows(database, "SELECT state FROM study")
 
 
+def test_a_worker_that_died_of_the_old_images_buries_no_new_one(database: Database) -> None:
+    """The last crash that the study was allowed comes after a late image: the new revision is tried, alone."""
+    arrive(database, 1)
+    for n in range(2):
+        claim(database, owner=f"w{n}")
+        reap(database, dead=[f"w{n}"])
+    claim(database, owner="w2")
+    arrive(database, 2)
+    reap(database, dead=["w2"])
+    assert [("ready", 2, 1)] == rows(database, "SELECT state, rev, crashes FROM job")
+    assert [("received",)] == rows(database, "SELECT state FROM study")
+
+
 def test_released_work_counts_no_attempt(database: Database) -> None:
     """A worker that leaves in peace gives back what it did not begin."""
     arrive(database, 1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cxrd.errors import Reason
 from cxrd.findings import ArtefactKind
-from cxrd.store import results, views
+from cxrd.store import jobs, results, views
 from cxrd.store.database import Database
-from cxrd.store.schema import InstanceState
-from support.rows import STUDY, analysis, arrive, record, reported, rows
+from cxrd.store.schema import InstanceState, JobKind
+from support.rows import STUDY, analysis, arrive, claim, record, reported, rows
 
 
 def store_all(database: Database, inference_id: int, dest: str) -> bool:
@@ -41,6 +43,41 @@ def test_an_answer_that_is_known_brings_back_the_state_it_had_reached(database: 
             assert results.record_inference(connection, database.now(connection), analysis()) is None
         assert [(expected,)] == rows(database, "SELECT state FROM study")
         store_all(database, made, "pacs")
+
+
+def test_a_delivery_is_told_once(database: Database) -> None:
+    """A resend's second analysis, and an older report that arrives last, add nothing to the trail."""
+    arrive(database)
+    older, newer = reported(database, "a"), reported(database, "b")
+    assert store_all(database, newer, "pacs")
+    store_all(database, older, "pacs")
+    with database.write() as connection:
+        assert results.record_inference(connection, database.now(connection), analysis("b")) is None
+    assert [("delivered",)] == rows(database, "SELECT state FROM study")
+    assert [(STUDY,)] == rows(database, "SELECT subject FROM audit WHERE what = 'study_delivered'")
+
+
+@pytest.mark.parametrize("kind", [JobKind.INFER, JobKind.DELIVER])
+def test_a_success_hides_no_failure(database: Database, kind: JobKind) -> None:
+    """One destination took everything; the study still waits for a person, and says so."""
+    arrive(database)
+    made = reported(database, "a", pacs=(ArtefactKind.SR,), archive=(ArtefactKind.SR,))
+    (held,) = claim(database, kind, **({"lane": "archive"} if kind is JobKind.DELIVER else {}))
+    with database.write() as connection:
+        jobs.bury(connection, database.now(connection), held, error="never")
+    assert not store_all(database, made, "pacs")
+    assert [("failed", "never")] == rows(database, "SELECT state, reason FROM study")
+
+
+def test_a_failure_of_an_older_analysis_is_past(database: Database) -> None:
+    """The newest analysis is what the study is judged by."""
+    arrive(database)
+    reported(database, "a")
+    (held,) = claim(database, JobKind.DELIVER, lane="pacs")
+    with database.write() as connection:
+        jobs.bury(connection, database.now(connection), held, error="never")
+    assert store_all(database, reported(database, "b"), "pacs")
+    assert [("delivered", "")] == rows(database, "SELECT state, reason FROM study")
 
 
 def test_the_newest_analysis_decides_how_far_a_study_is(database: Database) -> None:
