@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
 from cxrd.findings import StudyAnalysis
 from cxrd.store import schema
-from cxrd.store.schema import JobState
+from cxrd.store.lanes import FAILURES_TO_CLOSE
+from cxrd.store.schema import JobKind, JobState
 
 NO_STUDY = "(no study UID)"
 Rows = tuple[dict[str, Any], ...]
@@ -28,6 +29,29 @@ class StudyRow:
     last_at: float
     images: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One line of ``cxrd queue ls``: jobs of one stage, or of one destination, by state. Times are epoch seconds.
+
+    Attributes
+    ----------
+    oldest_due : float or None
+        When the oldest job that is not done or dead fell, or falls, due.
+    closed_until : float or None
+        The destination did not answer and is left alone until then.
+    """
+
+    kind: str
+    lane: str
+    delayed: int
+    ready: int
+    leased: int
+    dead: int
+    oldest_due: float | None
+    paused: bool
+    closed_until: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +170,30 @@ def studies_by_state(connection: Connection) -> dict[str, int]:
     s = schema.study.c
     query = select(s.state, func.count()).group_by(s.state).order_by(s.state)
     return {str(state): int(n) for state, n in connection.execute(query)}
+
+
+def queue(connection: Connection) -> list[QueueRow]:
+    """Stages and destinations with what waits in each; a destination is there even when nothing waits for it."""
+    j, d = schema.job.c, schema.dest.c
+    counted = select(j.kind, j.lane, j.state, func.count(), func.min(j.due)).where(j.state != JobState.DONE)
+    found: dict[tuple[str, str], dict[str, tuple[int, float]]] = {}
+    for kind, lane, state, count, due in connection.execute(counted.group_by(j.kind, j.lane, j.state)):
+        found.setdefault((kind, lane), {})[state] = (count, due)
+    dests = {row.name: row for row in connection.execute(select(d.name, d.paused, d.fails, d.open_until))}
+    for stage in ((JobKind.INFER, ""), (JobKind.BUILD, ""), *((JobKind.DELIVER, name) for name in sorted(dests))):
+        found.setdefault(stage, {})
+    order = list(JobKind)
+    return [
+        QueueRow(
+            kind=kind,
+            lane=lane,
+            **{str(state): by.get(state, (0, 0.0))[0] for state in JobState if state != JobState.DONE},
+            oldest_due=min((due for state, (_, due) in by.items() if state != JobState.DEAD), default=None),
+            paused=lane in dests and dests[lane].paused,
+            closed_until=dests[lane].open_until if lane in dests and dests[lane].fails >= FAILURES_TO_CLOSE else None,
+        )
+        for (kind, lane), by in sorted(found.items(), key=lambda item: (order.index(JobKind(item[0][0])), item[0][1]))
+    ]
 
 
 def jobs_by_kind_state(connection: Connection) -> dict[tuple[str, str], int]:

@@ -12,11 +12,11 @@ import pytest
 
 from cxrd.store.database import Database
 from support.packages import make_package
-from support.rows import STUDY, arrive, reported
+from support.rows import STUDY, arrive, reported, rows
 
 COMMANDS = (
-    "serve", "check", "demo", "send", "analyse", "studies ls", "studies show", "studies requeue", "models ls",
-    "models verify", "db upgrade", "db copy", "bench",
+    "serve", "check", "demo", "send", "analyse", "studies ls", "studies show", "studies requeue", "queue ls",
+    "queue pause", "queue resume", "models ls", "models verify", "db upgrade", "db copy", "bench",
 )  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def config(tmp_path: Path) -> str:
     path.write_text(
         f'[database]\nurl = "sqlite:///{tmp_path}/cxrd.db"\n[storage]\ndir = "{tmp_path}/payload"\n'
         f'[models]\ndir = "{tmp_path}/models"\n[dicom]\nport = 0\n[web]\nport = 0\n'
+        '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 9\n'
     )
     database = Database(f"sqlite:///{tmp_path}/cxrd.db")
     database.upgrade()
@@ -77,6 +78,22 @@ def test_requeue_makes_a_study_ready_again(config: str) -> None:
     assert "ready again" in cxrd("studies", "requeue", STUDY, "--config", config).stdout
 
 
+def test_a_destination_is_paused_and_resumed(config: str, tmp_path: Path) -> None:
+    """Its results wait, which the list shows, and the trail tells who wanted it; a name that is none is said to be."""
+    for word, paused in (("pause", True), ("resume", False)):
+        assert 0 == cxrd("queue", word, "pacs", "--config", config).returncode
+        lines = map(json.loads, cxrd("queue", "ls", "--json", "--config", config).stdout.splitlines())
+        assert {("deliver", "pacs"): (1, paused)} == {
+            (row["kind"], row["lane"]): (row["ready"], row["paused"]) for row in lines if row["lane"]
+        }
+    assert [("destination_paused", "operator"), ("destination_resumed", "operator")] == rows(
+        Database(f"sqlite:///{tmp_path}/cxrd.db"), "SELECT what, actor FROM audit WHERE subject = 'pacs' ORDER BY id"
+    )
+    assert "infer" in cxrd("queue", "ls", "--config", config).stdout
+    done = cxrd("queue", "pause", "nowhere", "--config", config)
+    assert (1, True) == (done.returncode, "configured are: pacs" in done.stderr)
+
+
 def test_check_finds_what_is_missing(config: str, tmp_path: Path) -> None:
     """Red lines, what to do, exit code 1; JSON for monitors."""
     graph = tmp_path / "models" / "tiny" / "1.0.0" / "model.onnx"
@@ -84,7 +101,7 @@ def test_check_finds_what_is_missing(config: str, tmp_path: Path) -> None:
     done = cxrd("check", "--json", "--config", config)
     red = {row["name"]: row["todo"] for row in map(json.loads, done.stdout.splitlines()) if not row["ok"]}
     assert 1 == done.returncode
-    assert {"model tiny 1.0.0", "destinations"} == set(red)
+    assert {"model tiny 1.0.0", "destination pacs"} == set(red)
     assert all(red.values())
 
 
