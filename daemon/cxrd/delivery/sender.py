@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -153,8 +154,19 @@ def _associate(destination: Destination, calling_ae: str, contexts: list[Present
     entity = AE(calling_ae)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
     entity.connection_timeout = destination.timeout_s
+
+    def on_open(event: evt.Event) -> None:
+        """Bound the wait inside a message: pynetdicom's timeouts look only between two of them."""
+        connection: Any = event.assoc.dul.socket
+        connection.socket.settimeout(destination.timeout_s)
+
     return entity.associate(
-        destination.host, destination.port, contexts=contexts, ae_title=destination.ae_title, max_pdu=0
+        destination.host,
+        destination.port,
+        contexts=contexts,
+        ae_title=destination.ae_title,
+        max_pdu=0,
+        evt_handlers=[(evt.EVT_CONN_OPEN, on_open)],
     )
 
 

@@ -86,7 +86,7 @@ class Listener:
     database, payload
         Where objects become durable.
     min_free_bytes : int
-        Below it the answer is 0xA700.
+        Below it, on the volume of either, the answer is 0xA700.
     observer : Observer
         For metrics.
     """
@@ -124,6 +124,7 @@ class Listener:
             The address cannot be bound.
         """
         handlers: list[Any] = [
+            (evt.EVT_CONN_OPEN, self._on_open),
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_C_ECHO, lambda _event: SUCCESS),
             (evt.EVT_C_STORE, self._on_store),
@@ -144,6 +145,11 @@ class Listener:
     def stop(self) -> None:
         """Stop listening; an association that is cut here leaves its unacknowledged object with the sender."""
         self._ae.shutdown()
+
+    def _on_open(self, event: evt.Event) -> None:
+        """Bound the wait for the rest of a message: pynetdicom's timeouts look only between two of them."""
+        connection: Any = event.assoc.dul.socket
+        connection.socket.settimeout(self._settings.timeout_s)
 
     def _on_requested(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
@@ -256,6 +262,8 @@ class Listener:
             )
         if self._payload.free_bytes() - size < self._min_free:
             raise StoreError("free disk is below storage.min_free_mb", hint="free space on the payload volume")
+        if self._database.free_bytes() < self._min_free:
+            raise StoreError("free disk is below storage.min_free_mb", hint="free space on the database's volume")
 
 
 def _still_known(source: Source | None) -> Source:

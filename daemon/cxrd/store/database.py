@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,6 +92,10 @@ class Database:
         if self._lock is not None:
             return self._clock()
         return float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+
+    def free_bytes(self) -> float:
+        """Free bytes on the volume of an embedded database; a server looks after its own."""
+        return float("inf") if self._lock is None else shutil.disk_usage(self._lock.parent).free
 
     def upgrade(self) -> None:
         """Bring the schema to this version; safe to call from several processes."""

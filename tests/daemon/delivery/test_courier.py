@@ -2,84 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cxrd.delivery.courier import Courier
-from cxrd.demo.pacs import SUCCESS, Behaviour, StandInPacs
+from cxrd.demo.pacs import SUCCESS
 from cxrd.errors import PayloadLost
-from cxrd.findings import ArtefactKind
-from cxrd.peers import Destination
-from cxrd.settings import Delivery, Settings
-from cxrd.store import jobs, lanes, results
+from cxrd.store import jobs, lanes
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
-from cxrd.watch.metrics import Metrics
-from support.datasets import encoded, film
+from support.deliveries import courier, deliver, peer, scripted, state, waiting
 from support.node import free_port
-from support.rows import STUDY, arrive, record, rows
+from support.rows import STUDY, rows
 
 BUSY, BROKEN, DUPLICATE = 0xA700, 0xC000, 0x0111
-
-
-@contextmanager
-def peer(folder: Path, behave: Behaviour) -> Iterator[StandInPacs]:
-    """A PACS that behaves as told."""
-    folder.mkdir(exist_ok=True)
-    made = StandInPacs(folder, "PACS", behave=behave)
-    made.start()
-    yield made
-    made.stop()
-
-
-def courier(database: Database, payload: PayloadStore, port: int, name: str = "pacs") -> Courier:
-    """A courier with one destination and hardly any wait."""
-    destination = Destination(name=name, ae_title="PACS", host="127.0.0.1", port=port, timeout_s=5)
-    with database.write() as connection:
-        lanes.register(connection, [name])
-    waits = Delivery(backoff_base_s=0.001, backoff_cap_s=0.001)
-    return Courier(database, payload, Settings(destinations=(destination,), delivery=waits), Metrics())
-
-
-def waiting(database: Database, payload: PayloadStore) -> str:
-    """A study with one object to deliver; its UID."""
-    arrive(database)
-    dataset = film()
-    made = results.NewArtefact(
-        kind=ArtefactKind.SR,
-        sop_class=dataset.SOPClassUID,
-        sop_uid=dataset.SOPInstanceUID,
-        sha256=payload.put(encoded(dataset)),
-        size=1,
-    )
-    with database.write() as connection:
-        now = database.now(connection)
-        inference = record(connection, now)
-        results.record_artefacts(connection, now, inference, [made], {"pacs": (ArtefactKind.SR,)}, priority=50)
-    return str(dataset.SOPInstanceUID)
-
-
-def deliver(database: Database, carry: Courier) -> None:
-    """Work on the delivery once."""
-    for _ in range(1000):
-        with database.write() as connection:
-            held = carry.claim(connection, database.now(connection) + 0.001, owner="w1", lease_s=60.0)
-        if held:
-            break
-    assert held, "nothing was due"
-    for step in carry(held):
-        with database.write() as connection:
-            step.effect(connection, database.now(connection))
-
-
-def state(database: Database) -> tuple[str, str]:
-    """State of the delivery job and of the study."""
-    ((job,),) = rows(database, "SELECT state FROM job WHERE kind = 'deliver'")
-    ((study,),) = rows(database, "SELECT state FROM study")
-    return job, study
 
 
 def test_a_stored_object_finishes_the_study(database: Database, payload: PayloadStore, tmp_path: Path) -> None:
@@ -91,11 +28,6 @@ def test_a_stored_object_finishes_the_study(database: Database, payload: Payload
     assert ("done", "delivered") == state(database)
     assert [(uid,)] == rows(database, "SELECT subject FROM audit WHERE what = 'object_delivered'")
     assert [(STUDY,)] == rows(database, "SELECT subject FROM audit WHERE what = 'study_delivered'")
-
-
-def scripted(*answers: int) -> Callable[[str, int], int]:
-    """A PACS that answers so, and so, and so."""
-    return lambda _uid, receipt: answers[min(receipt, len(answers)) - 1]
 
 
 def test_a_busy_pacs_is_tried_again_with_the_same_bytes(

@@ -8,51 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE
-from pynetdicom.association import Association
 from sqlalchemy import text
 
 from cxrd.delivery.sender import Outgoing, send
 from cxrd.errors import Reason
 from cxrd.intake.contexts import TRANSFER_SYNTAXES
-from cxrd.intake.listener import KEPT_ASIDE, OUT_OF_RESOURCES, SUCCESS, Listener
-from cxrd.peers import Destination, Dicom, Source
+from cxrd.intake.listener import KEPT_ASIDE, OUT_OF_RESOURCES, SUCCESS
+from cxrd.peers import Destination
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from support.datasets import CR, DX, encoded, film
-from support.observing import Noted
-
-SOURCES = (
-    Source(name="pacs", ae_title="PACS", hosts=("127.0.0.1",), quiet_period_s=0),
-    Source(name="far", ae_title="FAR", hosts=("10.0.0.0/8",), quiet_period_s=0),
-)
-
-
-class Door:
-    """A running listener and what it noted."""
-
-    def __init__(self, database: Database, payload: PayloadStore, *, min_free: int = 0, **changes: object) -> None:
-        self.noted = Noted()
-        settings = Dicom(bind="127.0.0.1", port=0, sources=SOURCES, **changes)
-        self.listener = Listener(settings, database, payload, min_free_bytes=min_free, observer=self.noted)
-        self.port = self.listener.start()
-
-    def associate(self, title: str = "PACS", called: str = "CXRD", sop_class: str = CR) -> Association:
-        """Ask for an association."""
-        entity = AE(title)
-        entity.add_requested_context(sop_class, list(TRANSFER_SYNTAXES[:1]))
-        return entity.associate("127.0.0.1", self.port, ae_title=called)
-
-    def store(self, dataset: Dataset) -> int:
-        """Send one dataset; its status."""
-        association = self.associate(sop_class=dataset.SOPClassUID)
-        assert association.is_established
-        status = int(association.send_c_store(dataset).Status)
-        association.release()
-        return status
+from support.door import Door
 
 
 @pytest.fixture
