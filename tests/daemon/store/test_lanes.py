@@ -105,8 +105,8 @@ def test_a_clock_that_was_set_back_closes_no_lane_for_long(database: Database) -
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_lane_that_another_decides_on_is_passed_over(database: Database) -> None:
-    """Nobody waits for the row lock of a destination."""
-    queue(database, "slow", 1)
+    """Nobody waits for the row lock of a destination, and nobody counts its senders while another one does."""
+    queue(database, "slow", 2)
     with database.write() as one, database.write() as two:
         assert lanes.claim(one, database.now(one), CAPS, owner="a", lease_s=60)
         assert not lanes.claim(two, database.now(two), CAPS, owner="b", lease_s=60)
