@@ -1,7 +1,8 @@
-"""Commands that run and look after a node: serve, check, models, db."""
+"""Commands that run and look after a node: serve, check, reconcile, models, db."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command()(serve)
     app.command()(check)
     app.command()(bench)
+    app.command()(reconcile)
     app.add_typer(models, name="models")
     app.add_typer(db, name="db")
 
@@ -57,6 +59,54 @@ def check(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002
         as_json=as_json,
     )
     if not all(c.ok for c in found):
+        raise typer.Exit(1)
+
+
+def reconcile(
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare.")] = False,  # noqa: FBT002 - a flag
+    since: Annotated[str, typer.Option(metavar="YYYYMMDD", help="Search destinations from this study date on.")] = "",
+    younger: Annotated[float, typer.Option(help="Leave payload files younger than so many seconds alone.")] = 60.0,
+    as_json: Json = False,  # noqa: FBT002 - as above
+) -> None:
+    """Compare the database with the payload store and each destination, and correct what a restore has set back.
+
+    Run it after a restore from a backup, before `cxrd serve`. Films without a row are adopted, results without a
+    row are remembered, what a destination lost is queued again. Exit code 1 when something is left for a person.
+
+    Example: cxrd reconcile --dry-run
+    """
+    from rich.progress import Progress  # noqa: PLC0415 - as in serve
+
+    from cxrd.service.reconciliation import FOR_A_PERSON, Reconciliation  # noqa: PLC0415 - as in serve
+    from cxrd.store.database import Database  # noqa: PLC0415 - as in serve
+    from cxrd.store.payload import PayloadStore  # noqa: PLC0415 - as in serve
+    from cxrd.watch import logs  # noqa: PLC0415 - as in serve
+
+    logs.configure("reconcile", json=as_json)
+    if since and not (len(since) == 8 and since.isdigit()):
+        raise ConfigError(f"--since {since!r} is no date", hint="for example 20260131")
+    settings = load(config)
+    database = Database(settings.database.url)
+    database.check_schema()
+    with Progress(transient=True, disable=as_json) as progress:
+        task = progress.add_task("asking", total=None)
+        found = list(
+            Reconciliation(
+                settings,
+                database,
+                PayloadStore(settings.storage.dir),
+                since=since,
+                younger_s=younger,
+                change=not dry_run,
+                advance=lambda _study: progress.advance(task),
+            ).run()
+        )
+    rows = [{**asdict(row), "done": "nothing: a dry run" if dry_run else row.done} for row in found]
+    printing.rows("cxrd reconcile", ("matter", "where", "study_uid", "subject", "done"), rows, as_json=as_json)
+    if not as_json:
+        typer.echo(f"{len(found)} difference(s)")
+    if any(row.matter in FOR_A_PERSON for row in found):
         raise typer.Exit(1)
 
 

@@ -1,24 +1,27 @@
-"""A stand-in PACS: takes every object, keeps it as a file, counts receipts, and misbehaves when asked to."""
+"""A stand-in PACS: takes every object, keeps it as a file, tells what it has, and misbehaves when asked to."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
 from cxrd.intake import contexts
 
-SUCCESS = 0x0000
+SUCCESS, PENDING = 0x0000, 0xFF00
+UNIQUE_KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 Behaviour = Callable[[str, int], int]
 """Asked with a SOP Instance UID and the number of this receipt; answers a DIMSE status."""
 
 
 class StandInPacs:
-    """A Storage and Verification SCP on loopback.
+    """A Storage, Query and Verification SCP on loopback.
 
     Parameters
     ----------
@@ -42,12 +45,17 @@ class StandInPacs:
         self._behave = behave
         self._ae = AE(ae_title)
         self._ae.supported_contexts = contexts.accepted()
+        self._ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
         self._ae.maximum_pdu_size = 0
         self._server: Any = None
 
     def start(self) -> None:
         """Listen; ``port`` holds the port in use afterwards."""
-        handlers: list[Any] = [(evt.EVT_C_ECHO, lambda _event: SUCCESS), (evt.EVT_C_STORE, self._on_store)]
+        handlers: list[Any] = [
+            (evt.EVT_C_ECHO, lambda _event: SUCCESS),
+            (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_C_FIND, self._on_find),
+        ]
         self._server = self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
         self.port = int(self._server.socket.getsockname()[1])
 
@@ -66,3 +74,25 @@ class StandInPacs:
             part.write_bytes(event.encoded_dataset())
             part.rename(part.with_suffix(".dcm"))  # a reader of the folder never sees half an object
         return status
+
+    def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset]]:
+        """Answer by the unique keys of the level and those above it (PS3.4 C.6.2.1); a study date may be a range."""
+        asked: Any = event.identifier
+        level = str(asked.QueryRetrieveLevel)
+        told: set[str] = set()
+        for path in sorted(self.folder.glob("*.dcm")):
+            held = dcmread(path, stop_before_pixels=True)
+            key = str(held[UNIQUE_KEYS[level]].value)
+            if key not in told and all(_matches(asked, held, keyword) for keyword in UNIQUE_KEYS.values()):
+                first, _, last = str(asked.get("StudyDate", "")).partition("-")
+                if first <= str(held.get("StudyDate", "")) <= (last or "9"):
+                    told.add(key)
+                    answer = Dataset()
+                    answer.QueryRetrieveLevel = level
+                    setattr(answer, UNIQUE_KEYS[level], key)
+                    yield PENDING, answer
+
+
+def _matches(asked: Dataset, held: Dataset, keyword: str) -> bool:
+    wanted = str(asked.get(keyword, "") or "")
+    return wanted in ("", str(held[keyword].value))

@@ -1,13 +1,16 @@
 """Files without rows: a listener died between the rename and the commit, or a database lost its newest rows.
 
 The sender got no answer and sends again, and then the same bytes get their row; but a standby that took over
-without the last rows has no sender any more. So files that nobody names for a while are adopted as if they had
-just arrived. Nothing is ever deleted.
+without the last rows has no sender any more. So films that nobody names for a while are adopted as if they had
+just arrived, and results that nobody names are remembered, so that building them again gives no other bytes.
+Nothing is ever deleted.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -18,14 +21,31 @@ from cxrd.errors import PayloadLost
 from cxrd.intake.listener import Request, arrival_of, contradiction, parse_header
 from cxrd.peers import Source
 from cxrd.report.facts import PRODUCT
-from cxrd.store import arrivals, schema
-from cxrd.store.arrivals import Received
+from cxrd.store import arrivals, remnants, schema
+from cxrd.store.arrivals import Arrival, Received
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
+from cxrd.store.remnants import Remnant
 from cxrd.watch.logs import logger
 
 OLDER_THAN_S = 3600.0
 RECOVERED = Source(name="recovered", ae_title="RECOVERED", quiet_period_s=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A payload file without a row.
+
+    Attributes
+    ----------
+    arrival : Arrival
+        What its header tells, as if it had just been sent.
+    ours : bool
+        A result of ours, not a film.
+    """
+
+    arrival: Arrival
+    ours: bool
 
 
 class Adoption:
@@ -46,23 +66,37 @@ class Adoption:
         self._log: Any = logger()
 
     def __call__(self) -> int:
-        """Adopt what nobody names; how many objects."""
-        adopted = 0
+        """File what nobody names; how many films were adopted."""
+        found = sorted(self.find(), key=lambda orphan: not orphan.ours)  # a film that is adopted may be built at once
+        return sum([self.file(orphan) and not orphan.ours for orphan in found])
+
+    def find(self) -> Iterator[Orphan]:
+        """Films and results that no row names; other files stay where they are."""
         for digests in self._payload.digests(before=time.time() - self._older_than_s):
             with self._database.read() as connection:
                 unknown = _without_row(connection, digests)
-            adopted += sum(self._adopt(digest) for digest in sorted(unknown))
-        return adopted
+            yield from filter(None, map(self._open, sorted(unknown)))
 
-    def _adopt(self, digest: str) -> bool:
+    def file(self, orphan: Orphan) -> bool:
+        """Adopt a film or remember a result; False when it was known after all."""
+        it = orphan.arrival
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            if orphan.ours:
+                found = Remnant(it.sop_uid, it.study_uid, sha256=it.sha256, size=it.size)
+                return remnants.remember(connection, now, found)
+            received = arrivals.receive(connection, now, it)
+        self._log.warning("a file without a row was adopted", instance=it.sop_uid, sha256=it.sha256)
+        return received is Received.STORED
+
+    def _open(self, digest: str) -> Orphan | None:
+        """What a file is; None when it can be neither film nor result."""
         try:
             data = self._payload.get(digest)
         except PayloadLost as error:
             self._log.error("a file without a row cannot be used", sha256=digest, error=str(error))
-            return False
+            return None
         header, told = parse_header(data), _told(data)
-        if told.get("ManufacturerModelName") == PRODUCT:
-            return False  # a result of ours whose row is missing is built again, byte for byte
         request = Request(
             source=RECOVERED,
             calling_ae=RECOVERED.ae_title,
@@ -72,16 +106,13 @@ class Adoption:
             data=data,
         )
         if contradiction(header, request) is not None:
-            return False  # it was never a film that could be filed; it stays where it is
-        with self._database.write() as connection:
-            received = arrivals.receive(connection, self._database.now(connection), arrival_of(header, request, digest))
-        self._log.warning("a file without a row was adopted", instance=request.sop_uid, sha256=digest)
-        return received is Received.STORED
+            return None  # it was never a film that could be filed; it stays where it is
+        return Orphan(arrival_of(header, request, digest), ours=told.get("ManufacturerModelName") == PRODUCT)
 
 
 def _without_row(connection: Connection, digests: list[str]) -> set[str]:
     known: set[str] = set()
-    for table in (schema.instance, schema.quarantine, schema.artefact):
+    for table in (schema.instance, schema.quarantine, schema.artefact, schema.remnant):
         known.update(connection.execute(select(table.c.sha256).where(table.c.sha256.in_(digests))).scalars())
     return set(digests) - known
 

@@ -16,7 +16,7 @@ from cxrd.report import sc, sr
 from cxrd.report.equipment import node_uid
 from cxrd.report.facts import ReportFacts
 from cxrd.report.header import shim
-from cxrd.report.uids import derive
+from cxrd.report.uids import derive, series_of
 
 __all__ = ["ReportFacts", "build"]
 
@@ -59,7 +59,7 @@ def build(  # noqa: PLR0913 - what a study's results are made of
     made: list[Artefact] = []
     captures: dict[str, Dataset] = {}
     if ArtefactKind.SC in kinds:
-        series = derive("series", analysis.study_uid, "sc")
+        series = series_of(analysis.study_uid, ArtefactKind.SC)
         for number, film in enumerate(analysis.films, start=1):
             uid = derive(*key, "sc", film.film.sop_uid)
             source = shims[film.film.sop_uid]
@@ -84,7 +84,7 @@ def build(  # noqa: PLR0913 - what a study's results are made of
             captures,
             facts=facts,
             sop_uid=uid,
-            series_uid=derive("series", analysis.study_uid, "sr"),
+            series_uid=series_of(analysis.study_uid, ArtefactKind.SR),
             now=now,
             supersedes=supersedes,
         )

@@ -14,3 +14,8 @@ NAMESPACE = UUID("6f0c4a3e-9f1b-5c59-8a5d-2b7f1f6f7c11")
 def derive(*parts: str) -> str:
     """UID of a name made of parts; at most 44 characters."""
     return f"2.25.{uuid5(NAMESPACE, chr(0).join(parts)).int}"
+
+
+def series_of(study_uid: str, kind: str) -> str:
+    """UID of the series that holds every object of a kind ("sr", "sc", …) of a study."""
+    return derive("series", study_uid, kind)

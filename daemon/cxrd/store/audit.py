@@ -32,6 +32,8 @@ class What(StrEnum):
     OBJECTS_BUILT = "objects_built"
     OBJECT_DELIVERED = "object_delivered"
     OBJECT_REJECTED = "object_rejected"
+    OBJECT_REMEMBERED = "object_remembered"
+    OBJECT_MISSED = "object_missed"
     STUDY_DELIVERED = "study_delivered"
     JOB_REAPED = "job_reaped"
     JOB_DEAD = "job_dead"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, exists, func, insert, select, update
 
 from cxrd.errors import Reason
 from cxrd.findings import ArtefactKind, StudyAnalysis, jsonable
-from cxrd.store import audit, jobs, schema
+from cxrd.store import audit, jobs, remnants, schema
 from cxrd.store.audit import What
 from cxrd.store.schema import InstanceState, JobKind, JobState, StudyState
+
+_SUCCESS = 0x0000
 
 Mark = tuple[InstanceState, str, str]
 """State, coded reason and detail of one image."""
@@ -150,11 +152,15 @@ def record_artefacts(
 ) -> None:
     """Commit finished objects, and one job for each destination that gets any.
 
+    An object that was built before a restored database forgot it keeps the bytes it had, and is not sent to a
+    destination that holds it.
+
     Parameters
     ----------
     sends : Mapping
         Destination name to the kinds it gets.
     """
+    artefacts = [_as_built_before(connection, made) for made in artefacts]
     i = schema.inference.c
     study_uid = connection.execute(select(i.study_uid).where(i.id == inference_id)).scalar_one()
     for made in artefacts:
@@ -165,12 +171,14 @@ def record_artefacts(
         theirs = [made for made in artefacts if made.kind in kinds]
         for made in theirs:
             connection.execute(insert(schema.delivery).values(artefact_uid=made.sop_uid, dest=dest, error=""))
+            if dest in remnants.holders(connection, made.sop_uid):
+                mark_stored(connection, now, made.sop_uid, dest, _SUCCESS)
         if theirs:
             jobs.enqueue(
                 connection,
                 now,
                 JobKind.DELIVER,
-                dedupe=f"deliver:{inference_id}:{dest}",
+                dedupe=delivery_key(inference_id, dest),
                 study_uid=study_uid,
                 priority=priority,
                 payload={"inference_id": inference_id, "dest": dest},
@@ -178,6 +186,16 @@ def record_artefacts(
             )
     _study(connection, study_uid, StudyState.REPORTED)
     audit.record(connection, now, What.OBJECTS_BUILT, study_uid, {"objects": [a.sop_uid for a in artefacts]})
+
+
+def _as_built_before(connection: Connection, made: NewArtefact) -> NewArtefact:
+    before = remnants.bytes_of(connection, made.sop_uid)
+    return made if before is None else replace(made, sha256=before[0], size=before[1])
+
+
+def delivery_key(inference_id: int, dest: str) -> str:
+    """The dedupe key of the job that brings an analysis's objects to a destination."""
+    return f"deliver:{inference_id}:{dest}"
 
 
 def undelivered(connection: Connection, inference_id: int, dest: str) -> list[Undelivered]:

@@ -189,6 +189,17 @@ delivery = Table(
     Index("delivery_open", "dest", sqlite_where=text("stored_at IS NULL"), postgresql_where=text("stored_at IS NULL")),
 )
 
+remnant = Table(  # objects of ours that outlived their rows; the destination is "" for our own payload store
+    "remnant",
+    metadata,
+    Column("sop_uid", String(64), primary_key=True),
+    Column("dest", String(64), primary_key=True),
+    Column("study_uid", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("found_at", Double, nullable=False),
+)
+
 dest = Table(
     "dest",
     metadata,
