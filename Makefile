@@ -20,7 +20,7 @@ help:  ## list the targets
 
 .venv/.test: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet '$(TORCH)' --editable '.[train,postgres,test]'
+	$(BIN)/pip install --quiet '$(TORCH)' --editable '.[train,postgres,s3,test]'
 	touch $@ .venv/.setup
 
 setup: .venv/.setup  ## the daemon alone in .venv: .venv/bin/cxrd

@@ -41,13 +41,21 @@ class Storage(Section):
     Attributes
     ----------
     dir : Path
-        Content-addressed directory on a local disk.
+        Content-addressed directory on a local disk or, for several hosts, on a network filesystem.
     min_free_mb : int
         Below this many MiB free, C-STORE is answered 0xA700 so that the sender keeps its images.
+    s3 : str
+        ``s3://bucket/prefix`` keeps payloads in S3-compatible storage instead; ``dir`` gets local copies of what
+        is being worked on. Credentials come from the environment.
+    s3_endpoint, s3_region : str
+        URL of a server that is not Amazon's; the region to sign for.
     """
 
     dir: Path = Path("var/payload")
     min_free_mb: int = Field(1024, ge=0)
+    s3: str = Field("", pattern=r"^(s3://[^/]+(/.*)?)?$")
+    s3_endpoint: str = Field("", pattern=r"^(https?://.+)?$")
+    s3_region: str = "us-east-1"
 
 
 class Models(Section):

@@ -80,7 +80,7 @@ def reconcile(
 
     from cxrd.service.reconciliation import FOR_A_PERSON, Reconciliation  # noqa: PLC0415 - as in serve
     from cxrd.store.database import Database  # noqa: PLC0415 - as in serve
-    from cxrd.store.payload import PayloadStore  # noqa: PLC0415 - as in serve
+    from cxrd.store.payload import open_payloads  # noqa: PLC0415 - as in serve
     from cxrd.watch import logs  # noqa: PLC0415 - as in serve
 
     logs.configure("reconcile", json=as_json)
@@ -95,7 +95,7 @@ def reconcile(
             Reconciliation(
                 settings,
                 database,
-                PayloadStore(settings.storage.dir),
+                open_payloads(settings.storage),
                 since=since,
                 younger_s=younger,
                 change=not dry_run,

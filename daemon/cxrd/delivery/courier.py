@@ -20,7 +20,7 @@ from cxrd.findings import ArtefactKind
 from cxrd.settings import Settings
 from cxrd.store import jobs, lanes, results
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.store.retry import backoff
 from cxrd.store.schema import JobKind
 from cxrd.store.steps import Step
@@ -43,7 +43,7 @@ class Courier:
 
     kind = JobKind.DELIVER
 
-    def __init__(self, database: Database, payload: PayloadStore, settings: Settings, metrics: m.Metrics) -> None:
+    def __init__(self, database: Database, payload: Payloads, settings: Settings, metrics: m.Metrics) -> None:
         self._database = database
         self._payload = payload
         self._settings = settings
@@ -80,7 +80,7 @@ class Courier:
                 row.sop_class,
                 row.sop_uid,
                 str(ExplicitVRLittleEndian),  # what report writes, once and for all
-                self._payload.path(row.sha256),
+                self._payload.file(row.sha256),
                 attempted=row.first_sent_at is not None,
             )
             for row in waiting

@@ -24,7 +24,7 @@ from cxrd.report.facts import PRODUCT
 from cxrd.store import arrivals, remnants, schema
 from cxrd.store.arrivals import Arrival, Received
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.store.remnants import Remnant
 from cxrd.watch.logs import logger
 
@@ -59,7 +59,7 @@ class Adoption:
         Younger files are left alone: their commit may be under way.
     """
 
-    def __init__(self, database: Database, payload: PayloadStore, *, older_than_s: float = OLDER_THAN_S) -> None:
+    def __init__(self, database: Database, payload: Payloads, *, older_than_s: float = OLDER_THAN_S) -> None:
         self._database = database
         self._payload = payload
         self._older_than_s = older_than_s

@@ -31,7 +31,7 @@ from cxrd.peers import Dicom, Source
 from cxrd.store import arrivals, carriers
 from cxrd.store.arrivals import Arrival, Received
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.watch.logs import logger
 
 SUCCESS = 0x0000
@@ -92,7 +92,7 @@ class Listener:
     """
 
     def __init__(
-        self, settings: Dicom, database: Database, payload: PayloadStore, *, min_free_bytes: int, observer: Observer
+        self, settings: Dicom, database: Database, payload: Payloads, *, min_free_bytes: int, observer: Observer
     ) -> None:
         self._settings = settings
         self._database = database

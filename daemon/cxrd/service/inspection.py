@@ -11,7 +11,7 @@ from cxrd.inference import engine
 from cxrd.inference.packages import find_packages
 from cxrd.settings import Settings
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import open_payloads
 from cxrd.watch.health import Check, disk
 
 
@@ -37,7 +37,7 @@ def _database(settings: Settings) -> Check:
 
 def _storage(settings: Settings) -> Check:
     try:
-        free = PayloadStore(settings.storage.dir).free_bytes()
+        free = open_payloads(settings.storage).free_bytes()
     except (CxrdError, OSError) as error:
         return Check("storage", ok=False, found=str(error), todo=f"make {settings.storage.dir} writable for this user")
     return disk(free, settings.storage.min_free_mb * 2**20)

@@ -19,7 +19,7 @@ from cxrd.peers import Destination
 from cxrd.settings import Settings
 from cxrd.store import reconciling, remnants
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.store.remnants import Remnant
 
 
@@ -94,7 +94,7 @@ class Reconciliation:
         self,
         settings: Settings,
         database: Database,
-        payload: PayloadStore,
+        payload: Payloads,
         *,
         since: str = "",
         younger_s: float = 0.0,

@@ -19,7 +19,7 @@ from cxrd.errors import CxrdError
 from cxrd.settings import Settings
 from cxrd.store import jobs
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads, open_payloads
 from cxrd.watch import logs
 from cxrd.watch import metrics as m
 from cxrd.watch.lifeline import die_with_parent
@@ -44,7 +44,7 @@ class Parts:
 
     settings: Settings
     database: Database
-    payload: PayloadStore
+    payload: Payloads
     metrics: m.Metrics
     worker_id: str
     metrics_dir: str
@@ -87,7 +87,7 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
             jobs.register_worker(connection, database.now(connection), worker_id, role=role, version=__version__)
         heartbeat.start()
 
-    payload = PayloadStore(settings.storage.dir)
+    payload = open_payloads(settings.storage)
     parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, ready, stop)
     try:
         import_module(f"cxrd.service.role_{role}").run(parts)

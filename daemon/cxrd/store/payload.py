@@ -1,4 +1,4 @@
-"""Payload bytes in a content-addressed directory: written once, never changed.
+"""Payload bytes, content-addressed: written once, never changed; in a directory, or in S3 (``store/s3.py``).
 
 A file's name is the sha256 of its bytes, so writing the same content twice is one file and a reader can tell
 altered bytes. A write is temporary file → fsync → rename → fsync of the directory; only then may a row name it.
@@ -13,12 +13,61 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 from cxrd.crashpoints import reach
-from cxrd.errors import PayloadLost, StoreError
+from cxrd.errors import ConfigError, PayloadLost, StoreError
+from cxrd.settings import Storage
 
 STALE_S = 3600.0
+
+
+class Payloads(Protocol):
+    """Where payload bytes lie; a name is the sha256 (hex) of its bytes."""
+
+    def put(self, data: bytes) -> str:
+        """Make bytes durable; their name."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Bytes by their name, checked."""
+        ...
+
+    def file(self, digest: str) -> Path:
+        """A local file of that name, for what reads files; ``read_payload`` checks it."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Free bytes on the local volume."""
+        ...
+
+    def digests(self, *, before: float) -> Iterator[list[str]]:
+        """Names of everything last changed before an epoch time, some at a time."""
+        ...
+
+    def sweep(self) -> int:
+        """Remove what nobody needs any more of temporary files; how many."""
+        ...
+
+
+def open_payloads(storage: Storage) -> Payloads:
+    """Open the payload store that the configuration names.
+
+    Raises
+    ------
+    ConfigError
+        S3 is asked for and obstore is not installed.
+    StoreError
+        A folder cannot be made.
+    """
+    if not storage.s3:
+        return PayloadStore(storage.dir)
+    try:
+        from cxrd.store.s3 import S3Payloads  # noqa: PLC0415 - an optional dependency
+    except ImportError:
+        raise ConfigError("storage.s3 needs obstore", hint="pip install 'cxrd[s3]'") from None
+    return S3Payloads(storage)
 
 
 class PayloadStore:
@@ -89,8 +138,12 @@ class PayloadStore:
         """
         return read_payload(self.path(digest))
 
+    def file(self, digest: str) -> Path:
+        """Where the bytes lie, whether they are there or not."""
+        return self.path(digest)
+
     def path(self, digest: str) -> Path:
-        """Where the bytes lie."""
+        """As :meth:`file`."""
         return self.root / digest[:2] / digest[2:4] / digest
 
     def free_bytes(self) -> int:

@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from cxrd.errors import StoreError
 from cxrd.store import views
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.watch import metrics as m
 
 CACHE_S = 5.0
@@ -31,7 +31,7 @@ class StoreCollector:
         Monotonic seconds.
     """
 
-    def __init__(self, database: Database, payload: PayloadStore, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, database: Database, payload: Payloads, clock: Callable[[], float] = monotonic) -> None:
         self._database = database
         self._payload = payload
         self._clock = clock

@@ -16,14 +16,14 @@ from cxrd.errors import CxrdError, StoreError
 from cxrd.settings import ROLES, Settings
 from cxrd.store import views
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.watch import health
 from cxrd.web.exposition import StoreCollector, exposition
 from cxrd.web.pages import Pages
 
 
 def checks(
-    settings: Settings, database: Database, payload: PayloadStore, roles: Sequence[str] = ROLES
+    settings: Settings, database: Database, payload: Payloads, roles: Sequence[str] = ROLES
 ) -> list[health.Check]:
     """Everything that decides whether the node is ready."""
     found = [health.disk(payload.free_bytes(), settings.storage.min_free_mb * 2**20)]
@@ -38,7 +38,7 @@ def checks(
     return [*found, *health.beats(roles, ages, 2 * settings.work.lease_s)]
 
 
-def application(settings: Settings, database: Database, payload: PayloadStore, metrics_dir: str = "") -> Starlette:
+def application(settings: Settings, database: Database, payload: Payloads, metrics_dir: str = "") -> Starlette:
     """The routes of one node."""
     collector = StoreCollector(database, payload)
     pages = Pages(database)
@@ -72,7 +72,7 @@ def application(settings: Settings, database: Database, payload: PayloadStore, m
     return Starlette(routes=routes, exception_handlers={StoreError: store_down})
 
 
-def serve_web(settings: Settings, database: Database, payload: PayloadStore, stop: Event, metrics_dir: str) -> None:
+def serve_web(settings: Settings, database: Database, payload: Payloads, stop: Event, metrics_dir: str) -> None:
     """Serve until ``stop`` is set."""
     app = application(settings, database, payload, metrics_dir)
     config = uvicorn.Config(

@@ -20,7 +20,7 @@ from cxrd.peers import Destination
 from cxrd.report.facts import ReportFacts
 from cxrd.store import jobs, results
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.store.schema import JobKind
 from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
@@ -46,7 +46,7 @@ class BuildHandler:
     def __init__(
         self,
         database: Database,
-        payload: PayloadStore,
+        payload: Payloads,
         destinations: Sequence[Destination],
         facts: ReportFacts,
         metrics: m.Metrics,

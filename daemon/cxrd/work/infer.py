@@ -22,7 +22,7 @@ from cxrd.pipeline import Plan, Prepared, analyse, conclude
 from cxrd.settings import Settings
 from cxrd.store import jobs, results
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.store.schema import InstanceState, JobKind
 from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
@@ -63,7 +63,7 @@ class InferHandler:
     def __init__(
         self,
         database: Database,
-        payload: PayloadStore,
+        payload: Payloads,
         classifiers: Sequence[Classifier],
         decoders: Decoders,
         settings: Settings,
@@ -99,7 +99,7 @@ class InferHandler:
     def _read(self, claim: jobs.Claim) -> _Study:
         with self._database.read() as connection:
             instances = results.instances_of(connection, claim.study_uid)
-        by_path: Mapping[Path, str] = {self._payload.path(row.sha256): row.sop_uid for row in instances}
+        by_path: Mapping[Path, str] = {self._payload.file(row.sha256): row.sop_uid for row in instances}
         study = _Study(claim)
         for path, outcome in self._decoders.prepare(list(by_path), self._plan).items():
             sop_uid = by_path[path]

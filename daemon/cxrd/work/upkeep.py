@@ -16,7 +16,7 @@ from cxrd.crashpoints import reach
 from cxrd.settings import Settings
 from cxrd.store import audit, carriers, jobs, lanes
 from cxrd.store.database import Database
-from cxrd.store.payload import PayloadStore
+from cxrd.store.payload import Payloads
 from cxrd.watch import metrics as m
 from cxrd.watch.logs import logger
 
@@ -43,7 +43,7 @@ class Upkeep:
     def __init__(
         self,
         database: Database,
-        payload: PayloadStore,
+        payload: Payloads,
         settings: Settings,
         *,
         echoes: Mapping[str, Echo],
