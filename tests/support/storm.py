@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 from pydicom import dcmread
 
@@ -14,14 +15,19 @@ from cxrd.delivery.sender import Outcome, Outgoing, send
 from cxrd.demo.pacs import StandInPacs
 from cxrd.peers import Destination
 from support.datasets import encoded, film
-from support.node import Node
+
+
+class Door(Protocol):
+    """Where films are taken on loopback: a node, or what stands before several."""
+
+    port: int
 
 
 @dataclass
 class Sender:
     """A PACS that forwards films and repeats each until it is acknowledged."""
 
-    node: Node
+    node: Door
     folder: Path
     acknowledged: dict[str, str] = field(default_factory=dict)
     bodies: dict[str, bytes] = field(default_factory=dict)

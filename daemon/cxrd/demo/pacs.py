@@ -21,7 +21,7 @@ Behaviour = Callable[[str, int], int]
 
 
 class StandInPacs:
-    """A Storage, Query and Verification SCP on loopback.
+    """A Storage, Query and Verification SCP.
 
     Parameters
     ----------
@@ -33,13 +33,21 @@ class StandInPacs:
         0 takes a free one.
     behave : callable
         Status to answer; anything else than 0x0000 keeps no file. The default takes everything.
+    bind : str
+        Address to listen on.
     """
 
     def __init__(
-        self, folder: Path, ae_title: str, port: int = 0, behave: Behaviour = lambda _uid, _receipt: SUCCESS
+        self,
+        folder: Path,
+        ae_title: str,
+        port: int = 0,
+        behave: Behaviour = lambda _uid, _receipt: SUCCESS,
+        bind: str = "127.0.0.1",
     ) -> None:
         self.folder = folder
         self.port = port
+        self._bind = bind
         self.receipts: Counter[str] = Counter()
         self.digests: dict[str, set[str]] = {}
         self._behave = behave
@@ -56,7 +64,7 @@ class StandInPacs:
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_C_FIND, self._on_find),
         ]
-        self._server = self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        self._server = self._ae.start_server((self._bind, self.port), block=False, evt_handlers=handlers)
         self.port = int(self._server.socket.getsockname()[1])
 
     def stop(self) -> None:

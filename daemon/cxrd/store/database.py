@@ -31,6 +31,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "glusterfs", "ceph", "lustre"}
 )
+POSTGRES_CONNECTION = {  # libpq's own words; what database.url says wins
+    "connect_timeout": 10,
+    "options": "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
+    # a host that is cut off must not wait a quarter of an hour for an answer, which is TCP's own patience
+    "tcp_user_timeout": 15_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
 
 
 class Database:
@@ -62,10 +71,8 @@ class Database:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            timeouts = "-c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000"
-            self.engine = create_engine(
-                parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": timeouts}
-            )
+            ours = {name: value for name, value in POSTGRES_CONNECTION.items() if name not in parsed.query}
+            self.engine = create_engine(parsed, pool_pre_ping=True, connect_args=ours)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -1,0 +1,91 @@
+"""What stands in deploy/ works with what stands in the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from cxrd.settings import ROLES, load
+from cxrd.store.database import POSTGRES_CONNECTION, Database
+from support.database import fresh
+from support.rows import arrive
+
+
+def keda_query(root: Path) -> str:
+    """The scaler's SQL, as YAML folds it."""
+    document = (root / "deploy" / "kubernetes" / "keda.yaml").read_text(encoding="utf-8")
+    found = re.search(r"query: >-\n((?: {10}.*\n)+)", document)
+    assert found
+    return " ".join(found[1].split())
+
+
+def test_the_scaler_counts_what_infer_would_claim_now(root: Path, tmp_path: Path) -> None:
+    """The very query of the ScaledObject, on the very schema."""
+    with fresh("postgresql", tmp_path) as database:
+        for number in (1, 2):
+            arrive(database, number, study_uid=f"1.2.{number}")
+        arrive(database, 3, study_uid="1.2.3", quiet_period_s=30.0)
+        with database.read() as connection:
+            assert 2 == connection.execute(text(keda_query(root))).scalar_one()
+
+
+def test_the_database_url_reaches_psycopg_as_it_was_written(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several hosts, the primary, a verified server, and our own words only where the URL has none."""
+    found = re.search(r'url = "(postgresql\+psycopg:.*)"', (root / "deploy" / "hosts.md").read_text(encoding="utf-8"))
+    assert found
+    config = tmp_path / "cxrd.toml"
+    config.write_text(f'[database]\nurl = "{found[1]}&options=-c%20lock_timeout%3D5000&connect_timeout=3"\n')
+    url = load(config).database.url
+    database = Database(url)
+    told: dict[str, object] = {}
+    words, options = database.engine.dialect.create_connect_args(make_url(url))
+
+    class Noted(Exception):
+        pass
+
+    def connect(*given: object, **named: object) -> None:
+        assert tuple(words) == given
+        told.update(named)
+        raise Noted
+
+    monkeypatch.setattr(database.engine.dialect, "connect", connect)
+    with pytest.raises(Noted):
+        database.engine.raw_connection()
+    assert {
+        "host": "db1,db2",
+        "port": "5432,5432",
+        "user": "cxrd",
+        "dbname": "cxrd",
+        "target_session_attrs": "read-write",
+        "sslmode": "verify-full",
+        "sslrootcert": "/etc/cxrd/ca.pem",
+        "options": "-c lock_timeout=5000",
+        "connect_timeout": "3",
+    }.items() <= told.items()
+    ours = {name: told[name] for name in POSTGRES_CONNECTION if name not in ("options", "connect_timeout")}
+    assert ours.items() <= POSTGRES_CONNECTION.items()
+    assert options.items() <= told.items()
+
+
+def test_units_run_roles_that_exist(root: Path) -> None:
+    """Every instance of the unit that the instructions name."""
+    text_ = (root / "deploy" / "hosts.md").read_text(encoding="utf-8")
+    named = {role for roles in re.findall(r"cxrd@([a-z,]+)", text_) for role in roles.split(",")}
+    assert set(ROLES) == named
+
+
+def test_the_example_of_haproxy_is_a_configuration(root: Path) -> None:
+    """HAProxy itself says so."""
+    if shutil.which("haproxy") is None:
+        pytest.skip("needs HAProxy: apt-get install haproxy")
+    config = str(root / "deploy" / "haproxy" / "haproxy.cfg")
+    done = subprocess.run(["haproxy", "-c", "-f", config], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
