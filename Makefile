@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test-setup test check format lint types contracts storm bench clean
+.PHONY: help setup demo serve test-setup test check format lint types contracts storm mutants bench clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ check: format lint types contracts test  ## what CI runs: format, lint, types, i
 
 storm: test-setup  ## kill -9 storms over every role, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest tests/flow/test_storm.py --storm-seconds $(SECONDS_OF_STORM) -s
+
+mutants: test-setup  ## put faults into a copy of the engine; each must turn a test red
+	PYTHONPATH=tests $(BIN)/python -m mutants
 
 bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
 	PYTHONPATH=tests $(BIN)/python -m bench

@@ -1,7 +1,8 @@
 """Named places where a test may end a process at once, as a power cut does: around every fsync, commit and send.
 
 Nothing happens unless ``crash_at`` (``CXRD_CRASH_AT``) names one of them, and then once in each role's first
-process, so that what comes after it can be watched.
+process, so that what comes after it can be watched. ``crash_how`` = ``stop`` freezes the process there instead, as
+a paused virtual machine does.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ POINTS = (
     "seal_after_commit",
 )
 
-_armed = {"at": ""}
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+
+_armed = {"at": "", "how": "kill"}
 
 
-def arm(point: str) -> None:
-    """Make this process end when it reaches a point; "" disarms."""
-    _armed["at"] = point
+def arm(point: str, how: str = "kill") -> None:
+    """Make this process end, or freeze (``stop``), when it reaches a point; "" disarms."""
+    _armed.update(at=point, how=how)
 
 
 def reach(point: str) -> None:
-    """End here when armed so; no handler runs, nothing is flushed."""
+    """End or freeze here, once, when armed so; no handler runs, nothing is flushed."""
     if point == _armed["at"]:
-        os.kill(os.getpid(), signal.SIGKILL)
+        _armed["at"] = ""
+        os.kill(os.getpid(), SIGNALS[_armed["how"]])

@@ -43,7 +43,8 @@ class Storage(Section):
     dir : Path
         Content-addressed directory on a local disk or, for several hosts, on a network filesystem.
     min_free_mb : int
-        Below this many MiB free, C-STORE is answered 0xA700 so that the sender keeps its images.
+        Below this many MiB free, here or beside an embedded database, C-STORE is answered 0xA700 so that the
+        sender keeps its images.
     s3 : str
         ``s3://bucket/prefix`` keeps payloads in S3-compatible storage instead; ``dir`` gets local copies of what
         is being worked on. Credentials come from the environment.
@@ -229,6 +230,7 @@ class Settings(BaseSettings):
     retention: Retention = Retention()
     schedule: Schedule = Schedule()
     crash_at: Literal["", *POINTS] = ""  # type: ignore[valid-type]  # for tests: see cxrd.crashpoints
+    crash_how: Literal["kill", "stop"] = "kill"
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:

@@ -78,7 +78,7 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
     if restarts:
         metrics.count(m.RESTARTS, role=role)
     else:
-        crashpoints.arm(settings.crash_at)
+        crashpoints.arm(settings.crash_at, settings.crash_how)
     database = Database(settings.database.url)
     heartbeat = Heartbeat(database, worker_id, settings.work.lease_s)
 

@@ -1,8 +1,10 @@
 """One child process for each role; a child that dies is started again, and its leases are given back at once.
 
-The supervisor holds no work of its own. The first SIGTERM or SIGINT drains: children stop claiming, finish
-what they hold and leave. A second one, or a drain that takes too long, kills. When the supervisor itself is
-killed its children die with it (``die_with_parent``) and the next supervisor voids their leases.
+The supervisor holds no work of its own. A child that lives but has stopped beating (stopped by a signal, stuck in
+a driver) is killed, because it may hold a lock or work that nobody else can take. The first SIGTERM or SIGINT
+drains: children stop claiming, finish what they hold and leave. A second one, or a drain that takes too long,
+kills. When the supervisor itself is killed its children die with it (``die_with_parent``) and the next supervisor
+voids their leases.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from time import monotonic
+from threading import Thread
+from time import monotonic, sleep
 from typing import Any, TextIO
 from uuid import uuid4
 
@@ -27,7 +30,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from cxrd.errors import ConfigError, StoreError
 from cxrd.service.roles import run_role
 from cxrd.settings import Settings
-from cxrd.store import jobs
+from cxrd.store import jobs, views
 from cxrd.store.database import Database
 from cxrd.watch.logs import logger
 
@@ -47,6 +50,8 @@ class Child:
     failures: int = 0
     restarts: int = 0
     due: float = 0.0
+    beat: float | None = None
+    beat_seen: float = 0.0
 
 
 class Supervisor:
@@ -78,6 +83,7 @@ class Supervisor:
         with self._signal_handlers():
             for child in self._children.values():
                 self._start(child)
+            Thread(target=self._watch, daemon=True, name="watch").start()  # its reads may wait, and reaping may not
             on_start()
             while not self._signals:
                 self._tend()
@@ -92,6 +98,35 @@ class Supervisor:
         for ready in wait([*running, self._wake_read], timeout=0.5):
             if ready in running:
                 self._ended(running[ready])
+
+    def _watch(self) -> None:
+        while not self._signals:
+            try:
+                with self._database.read() as connection:
+                    beats = views.last_beat_by_worker(connection)
+                self._kill_silent(beats, monotonic())
+            except StoreError as error:  # children that cannot beat leave by their own watchdog
+                self._log.warning("nobody watches the roles", error=str(error))
+            sleep(min(1.0, self._settings.work.lease_s / 8))
+
+    def _kill_silent(self, beats: Mapping[str, float], now: float) -> None:
+        """Kill children whose beat has not changed for a lease; one that has not begun to beat is still starting.
+
+        Parameters
+        ----------
+        beats : Mapping from worker id to float
+            Last beat, by whatever clock; only whether it changes counts.
+        now : float
+            Seconds of the monotonic clock.
+        """
+        for child in self._children.values():
+            process, beat = child.process, beats.get(child.worker_id)
+            if beat is None or beat != child.beat:
+                child.beat, child.beat_seen = beat, now
+            elif process is not None and now - child.beat_seen > self._settings.work.lease_s:
+                self._log.error("role has not beaten for a lease and is killed", silent=child.role, pid=process.pid)
+                process.kill()
+                child.beat_seen = now
 
     def _start(self, child: Child) -> None:
         child.worker_id = f"{child.role}@{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"

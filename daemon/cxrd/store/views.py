@@ -237,6 +237,12 @@ def last_beat_by_role(connection: Connection) -> dict[str, float]:
     return {str(role): float(at) for role, at in connection.execute(query)}
 
 
+def last_beat_by_worker(connection: Connection) -> dict[str, float]:
+    """The youngest heartbeat of each worker, epoch seconds."""
+    w = schema.worker.c
+    return {str(worker): float(at) for worker, at in connection.execute(select(w.id, w.beat_at))}
+
+
 def audit_seal_lag(connection: Connection, now: float) -> float:
     """Seconds since the oldest audit row that no seal covers yet was written; 0 when all are sealed."""
     a = schema.audit.c

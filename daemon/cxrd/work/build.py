@@ -104,8 +104,8 @@ class BuildHandler:
         self._metrics.observe(m.STAGE, perf_counter() - started, stage="build")
 
         def effect(connection: Connection, now: float) -> None:
+            jobs.finish(connection, now, claim)  # first, so that who lost its lease is told so, and not of a conflict
             results.record_artefacts(connection, now, inference_id, rows, self._sends, priority=claim.priority)
-            jobs.finish(connection, now, claim)
 
         return Step(claim, effect)
 
