@@ -178,6 +178,10 @@ class Host:
         with log.open("ab") as out:
             self._process = subprocess.Popen(words, stdout=out, stderr=out)
 
+    def ends(self) -> int:
+        """How often a role of this host has ended."""
+        return self.log.read_text().count("role ended")
+
     def stop(self) -> None:
         """End it, kindly and then not."""
         self._process.terminate()

@@ -20,6 +20,7 @@ from cxrd.settings import Settings
 from cxrd.store import jobs
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads, open_payloads
+from cxrd.store.schema import JobKind
 from cxrd.watch import logs
 from cxrd.watch import metrics as m
 from cxrd.watch.lifeline import die_with_parent
@@ -80,7 +81,7 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
     else:
         crashpoints.arm(settings.crash_at, settings.crash_how)
     database = Database(settings.database.url)
-    heartbeat = Heartbeat(database, worker_id, settings.work.lease_s)
+    heartbeat = Heartbeat(database, worker_id, settings.work.lease_s, holds_work=role in set(JobKind))
 
     def ready() -> None:
         with database.write() as connection:

@@ -35,6 +35,9 @@ class Heartbeat:
         Length of a lease, seconds; a beat is due every third of it.
     leave : callable
         Ends the process; a test passes its own.
+    holds_work : bool
+        Whether the worker claims anything. One that does not stays when the database is away: a listener goes on
+        answering 0xA700, and has nothing that another could take over.
     """
 
     def __init__(
@@ -43,18 +46,21 @@ class Heartbeat:
         owner: str,
         lease_s: float,
         leave: Callable[[int], Any] = os._exit,
+        *,
+        holds_work: bool = True,
     ) -> None:
         self._database = database
         self._owner = owner
         self._lease_s = lease_s
         self._leave = leave
+        self._holds_work = holds_work
         self._stop = Event()
         self._last = monotonic()
         self._log: Any = logger()
 
     def start(self) -> None:
-        """Start both threads."""
-        for target in (self._beat, self._watch):
+        """Start both threads; the second only where there is work to be held."""
+        for target in (self._beat, self._watch) if self._holds_work else (self._beat,):
             Thread(target=target, daemon=True, name=f"heartbeat-{target.__name__}").start()
 
     def stop(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import Queue
+from queue import Empty, Queue
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from sqlalchemy import Connection, text
 
 from cxrd.errors import StoreError
@@ -81,3 +82,13 @@ def test_a_beat_renews_every_lease_of_its_worker(database: Database) -> None:
         pass
     heartbeat.stop()
     assert [("w1",)] == rows(database, "SELECT owner FROM job WHERE lease_until > 0")
+
+
+def test_a_role_that_holds_no_work_stays() -> None:
+    """A listener goes on answering 0xA700 while the database is away."""
+    codes: Queue[int] = Queue()
+    heartbeat = Heartbeat(cast("Database", Failing()), "w1", 0.3, leave=codes.put, holds_work=False)
+    heartbeat.start()
+    with pytest.raises(Empty):
+        codes.get(timeout=1)
+    heartbeat.stop()
