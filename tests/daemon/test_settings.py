@@ -57,7 +57,7 @@ def test_the_commented_file_equals_the_defaults(root: Path) -> None:
 def test_the_commented_file_names_every_key(root: Path) -> None:
     """No key is undocumented."""
     text = (root / "config" / "cxrd.toml").read_text(encoding="utf-8")
-    named = set(re.findall(r"^#?\s*([a-z_]+) = ", text, re.MULTILINE))
+    named = set(re.findall(r"^#?\s*([a-z0-9_]+) = ", text, re.MULTILINE))
     assert set() == keys(settings.Settings) - named
 
 
