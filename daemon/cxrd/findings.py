@@ -194,6 +194,11 @@ class FilmAnalysis(Value):
     preview: str = ""
     answers: tuple[ModelAnswer, ...]
 
+    def present(self) -> tuple[tuple[ModelAnswer, Finding], ...]:
+        """Signs and diseases that are present, with the model that says so; never "normal" or "other"."""
+        said = ((a, x) for a in self.answers for x in a.findings)
+        return tuple((a, x) for a, x in said if x.answer is Answer.PRESENT and x.role is ClassRole.FINDING)
+
 
 class StudyAnalysis(Value):
     """What ``infer`` commits and ``build`` reads: the analysed films of one study.
@@ -217,11 +222,20 @@ class StudyAnalysis(Value):
 
 
 class ArtefactKind(StrEnum):
-    """Kinds of object that cxrd sends."""
+    """Kinds of object that cxrd builds; a destination's ``send`` names the ones it gets."""
 
-    SR = "sr"
+    SR = "sr"  # Comprehensive 3D SR, TID 1500
+    SR_COMPREHENSIVE = "sr-comprehensive"  # the same tree, for archives that do not know the newer class
+    SR_TEXT = "sr-text"  # Basic Text SR
     SC = "sc"
     GSPS = "gsps"
+    SEG = "seg"
+    PM = "pm"
+
+    @property
+    def is_report(self) -> bool:
+        """Whether it speaks of the whole study, and replaces an earlier one."""
+        return self in {ArtefactKind.SR, ArtefactKind.SR_COMPREHENSIVE, ArtefactKind.SR_TEXT}
 
 
 class Artefact(Value):

@@ -112,8 +112,10 @@ class Destination(Section):
 
     Attributes
     ----------
-    send : tuple of {"sr", "sc", "gsps"}
-        Kinds of object it gets.
+    send : tuple of {"sr", "sr-comprehensive", "sr-text", "sc", "gsps", "seg", "pm"}
+        Kinds of object it gets: a report as Comprehensive 3D SR (TID 1500), as Comprehensive SR with the same content
+        or as Basic Text SR; the picture with heat and legend; a presentation state with contours and boxes; the region
+        of evidence as Segmentation; the heat's values as Parametric Map.
     timeout_s : float
         Seconds to wait for the network, the association and each C-STORE answer.
     max_associations : int
@@ -124,6 +126,6 @@ class Destination(Section):
     ae_title: AETitle
     host: str
     port: Annotated[int, Field(ge=1, le=65535)]
-    send: tuple[Literal["sr", "sc", "gsps"], ...] = ("sr", "sc")
+    send: tuple[Literal["sr", "sr-comprehensive", "sr-text", "sc", "gsps", "seg", "pm"], ...] = ("sr", "sc")
     timeout_s: float = Field(30.0, gt=0, le=3600)
     max_associations: int = Field(2, ge=1, le=64)

@@ -107,8 +107,6 @@ class Report(Section):
         State in every object that it is for research use and must be reviewed.
     manufacturer, institution, station_name : str
         Equipment module of every object.
-    sr_class : {"comprehensive3d", "comprehensive"}
-        SOP class of the SR.
     preview_size : int
         Longer side of the Secondary Capture's film, pixels.
     default_character_set : str
@@ -119,7 +117,6 @@ class Report(Section):
     manufacturer: str = "cxrd"
     institution: str = ""
     station_name: str = "CXRD"
-    sr_class: Literal["comprehensive3d", "comprehensive"] = "comprehensive3d"
     preview_size: int = Field(1024, ge=256, le=4096)
     default_character_set: str = "ISO_IR 100"
 
@@ -251,8 +248,9 @@ class Settings(BaseSettings):
         return max(*held, self.delivery.backoff_cap_s, 60.0) + 60.0
 
     def digest(self) -> str:
-        """sha256 (hex) of what shapes a result: report and model selection, not addresses or timeouts."""
-        shape = {"report": self.report.model_dump(mode="json")}
+        """sha256 (hex) of what shapes a result: what objects say and which go together, not addresses or timeouts."""
+        sends = sorted({tuple(sorted(set(d.send))) for d in self.destinations})
+        shape = {"report": self.report.model_dump(mode="json"), "sends": sends}
         return sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
 

@@ -47,10 +47,8 @@ def measure(folder: Path) -> Iterator[tuple[str, str]]:
     uid = header.SOPInstanceUID
 
     def build(kind: ArtefactKind) -> Any:
-        kinds = frozenset({kind})
-        return report.build(
-            found, {uid: header}, {uid: preview}, kinds=kinds, facts=FACTS, now=datetime.now(UTC), supersedes=None
-        )
+        sends = [frozenset({kind})]
+        return report.build(found, {uid: header}, {uid: preview}, sends=sends, facts=FACTS, now=datetime.now(UTC))
 
     capture = build(ArtefactKind.SC)[0].data
     serial = iter(range(10**9))

@@ -126,10 +126,9 @@ def test_our_own_results_are_never_analysed(kind: ArtefactKind) -> None:
         analysis(source),
         {uid: source},
         previews(source),
-        kinds=frozenset({kind}),
+        sends=[frozenset({kind})],
         facts=FACTS,
         now=datetime(2026, 1, 2, tzinfo=UTC),
-        supersedes=None,
     )
     result = read_header(next(a.data for a in made if a.kind is kind))
     result.SamplesPerPixel, result.PhotometricInterpretation = 1, "MONOCHROME2"

@@ -108,7 +108,7 @@ class Courier:
     def _close(self, claim: jobs.Claim, answers: Sequence[SendResult], kinds: dict[str, str]) -> Step:
         rejected = [a for a in answers if a.outcome is Outcome.REJECTED]
         again = [a for a in answers if a.outcome is Outcome.RETRY]
-        report_stored = any(a.outcome is Outcome.STORED and kinds[a.sop_uid] == ArtefactKind.SR for a in answers)
+        report_stored = any(a.outcome is Outcome.STORED and ArtefactKind(kinds[a.sop_uid]).is_report for a in answers)
         wait = self._wait(claim)
         for answer in (*rejected, *again):
             self._log.warning(

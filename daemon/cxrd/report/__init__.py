@@ -1,24 +1,41 @@
-"""DICOM objects out of an analysis: one Structured Report for a study, one Secondary Capture for each film."""
+"""DICOM objects out of an analysis: what each destination wants, built once and alike for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from copy import deepcopy
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from functools import reduce
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
 
 from cxrd.findings import Artefact, ArtefactKind, StudyAnalysis
-from cxrd.report import sc, sr
+from cxrd.report import gsps, pm, sc, seg, sr, text
 from cxrd.report.equipment import node_uid
 from cxrd.report.facts import ReportFacts
 from cxrd.report.header import shim
+from cxrd.report.products import PRODUCTS, Film, Imprint, Predecessor, Reference
 from cxrd.report.uids import derive, series_of
 
-__all__ = ["ReportFacts", "build"]
+__all__ = ["DEFAULT", "Predecessor", "ReportFacts", "build"]
+
+DEFAULT = frozenset({ArtefactKind.SR, ArtefactKind.SC})
+"""What is built where no destination says what it wants."""
+
+PER_FILM: Mapping[ArtefactKind, Callable[[Film, Imprint], bytes | None]] = MappingProxyType(
+    {
+        ArtefactKind.SC: sc.build,
+        ArtefactKind.GSPS: gsps.build,
+        ArtefactKind.SEG: seg.build,
+        ArtefactKind.PM: pm.build,
+    }
+)
+"""Builders of one object for each film; None where there is nothing to show."""
+
+EXPLAINING = (ArtefactKind.SC, ArtefactKind.SEG, ArtefactKind.PM)
+"""Images that a report points to as visual explanation."""
 
 
 def build(  # noqa: PLR0913 - what a study's results are made of
@@ -26,10 +43,10 @@ def build(  # noqa: PLR0913 - what a study's results are made of
     headers: Mapping[str, Dataset],
     previews: Mapping[str, NDArray[np.uint8]],
     *,
-    kinds: frozenset[ArtefactKind],
+    sends: Collection[frozenset[ArtefactKind]],
     facts: ReportFacts,
     now: datetime,
-    supersedes: tuple[str, str] | None,
+    previous: Mapping[ArtefactKind, Predecessor] = MappingProxyType({}),
 ) -> tuple[Artefact, ...]:
     """Build every object that any destination gets.
 
@@ -41,60 +58,69 @@ def build(  # noqa: PLR0913 - what a study's results are made of
         Source headers as received.
     previews : Mapping from SOP Instance UID to uint8 (h, w)
         Display-ready films in the source's orientation.
-    kinds : frozenset of ArtefactKind
-        What to build.
+    sends : collection of frozenset of ArtefactKind
+        The kinds that each destination gets; nothing at all is :data:`DEFAULT`.
     now : datetime
         Content time, with UTC offset; the same analysis and time give the same bytes.
-    supersedes : tuple or None
-        SOP Instance and Class UID of the report that the new one replaces.
+    previous : Mapping from ArtefactKind to Predecessor
+        The report of an earlier result that each new one replaces.
 
     Raises
     ------
     HeaderError
         A source header that no valid object can be made of.
     """
-    shims = {uid: shim(header, facts.default_character_set) for uid, header in headers.items()}
+    wanted = frozenset().union(*sends) or DEFAULT
+    films = [
+        Film(found, headers[uid], shim(headers[uid], facts.default_character_set), previews[uid])
+        for found in analysis.films
+        for uid in [found.film.sop_uid]
+    ]
     key = (analysis.study_uid, analysis.input_digest, analysis.model_digest, analysis.config_digest)
     device_uid = node_uid(facts, analysis.model_digest)
-    made: list[Artefact] = []
-    captures: dict[str, Dataset] = {}
-    if ArtefactKind.SC in kinds:
-        series = series_of(analysis.study_uid, ArtefactKind.SC)
-        for number, film in enumerate(analysis.films, start=1):
-            uid = derive(*key, "sc", film.film.sop_uid)
-            source = shims[film.film.sop_uid]
-            data = sc.build(
-                film,
-                previews[film.film.sop_uid],
-                source,
-                facts=facts,
-                device_uid=device_uid,
-                sop_uid=uid,
-                series_uid=series,
-                number=number,
-                now=now,
-            )
-            captures[film.film.sop_uid] = _reference(source, uid, series)
-            made.append(Artefact(kind=ArtefactKind.SC, sop_class=SecondaryCaptureImageStorage, sop_uid=uid, data=data))
-    if ArtefactKind.SR in kinds:
-        uid = derive(*key, "sr")
-        data = sr.build(
-            analysis,
-            shims,
-            captures,
+
+    def imprint(kind: ArtefactKind, number: int, *of: str) -> Imprint:
+        return Imprint(
+            kind=kind,
+            sop_uid=derive(*key, kind, *of),
+            series_uid=series_of(analysis.study_uid, kind),
+            number=number,
             facts=facts,
-            sop_uid=uid,
-            series_uid=series_of(analysis.study_uid, ArtefactKind.SR),
+            device_uid=device_uid,
             now=now,
-            supersedes=supersedes,
         )
-        made.append(Artefact(kind=ArtefactKind.SR, sop_class=sr.CLASSES[facts.sr_class], sop_uid=uid, data=data))
+
+    made: list[Artefact] = []
+    shown: dict[ArtefactKind, dict[str, Reference]] = {}
+    for kind in (k for k in PER_FILM if k in wanted):
+        for number, film in enumerate(films, start=1):
+            of = film.found.film.sop_uid
+            mark = imprint(kind, number, of)
+            data = PER_FILM[kind](film, mark)
+            if data is not None:
+                made.append(_artefact(mark, data))
+                shown.setdefault(kind, {})[of] = Reference(mark.product.sop_class, mark.sop_uid, mark.series_uid)
+    for kind in (k for k in ArtefactKind if k.is_report and k in wanted):
+        mark = imprint(kind, 1)
+        before = previous.get(kind)
+        if kind is ArtefactKind.SR_TEXT:
+            data = text.build(films, mark, before)
+        else:
+            beside = [shown.get(k, {}) for k in EXPLAINING if k in _always_with(kind, sends)]
+            explanations = {f.found.film.sop_uid: _of(f, beside) for f in films}
+            data = sr.build(films, mark, explanations, before)
+        made.append(_artefact(mark, data))
     return tuple(made)
 
 
-def _reference(source: Dataset, sop_uid: str, series_uid: str) -> Dataset:
-    """A capture as evidence of a report: its UIDs beside the film's patient and study."""
-    made = deepcopy(source)  # a shallow copy would share its elements with the source
-    made.SOPClassUID, made.SOPInstanceUID = SecondaryCaptureImageStorage, sop_uid
-    made.SeriesInstanceUID = series_uid
-    return made
+def _artefact(mark: Imprint, data: bytes) -> Artefact:
+    return Artefact(kind=mark.kind, sop_class=PRODUCTS[mark.kind].sop_class, sop_uid=mark.sop_uid, data=data)
+
+
+def _always_with(kind: ArtefactKind, sends: Collection[frozenset[ArtefactKind]]) -> frozenset[ArtefactKind]:
+    """Kinds that every receiver of ``kind`` gets too: a report must not point to what its reader does not have."""
+    return reduce(frozenset.intersection, [s for s in sends if kind in s] or [DEFAULT])
+
+
+def _of(film: Film, beside: Collection[Mapping[str, Reference]]) -> list[Reference]:
+    return [by_film[uid] for by_film in beside for uid in [film.found.film.sop_uid] if uid in by_film]

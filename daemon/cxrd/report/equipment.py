@@ -8,7 +8,7 @@ from datetime import datetime
 from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
 
-from cxrd.findings import ModelRef, StudyAnalysis
+from cxrd.findings import FilmAnalysis, ModelRef
 from cxrd.report import codes
 from cxrd.report.facts import PRODUCT, ReportFacts
 from cxrd.report.uids import derive
@@ -25,15 +25,18 @@ def model_uid(model: ModelRef) -> str:
     return derive("model", model.id, model.version, model.digest)
 
 
-def models_of(analysis: StudyAnalysis) -> list[ModelRef]:
+def models_of(films: Sequence[FilmAnalysis]) -> list[ModelRef]:
     """Each model that answered on any film, once."""
-    return list(dict.fromkeys(a.model for film in analysis.films for a in film.answers))
+    return list(dict.fromkeys(a.model for film in films for a in film.answers))
 
 
 def contributing(facts: ReportFacts, device_uid: str, models: Sequence[ModelRef]) -> list[Dataset]:
     """Items of Contributing Equipment Sequence: the node, then each model."""
-    parts = [(PRODUCT, facts.software_version, device_uid), *((m.id, m.version, model_uid(m)) for m in models)]
-    return [_item(facts, *part) for part in parts]
+    ours = _item(facts, PRODUCT, facts.software_version, device_uid)
+    theirs = [_item(facts, m.id, m.version, model_uid(m)) for m in dict.fromkeys(models)]
+    for item, model in zip(theirs, dict.fromkeys(models), strict=True):
+        item.ContributionDescription = f"model package sha256 {model.digest}"
+    return [ours, *theirs]
 
 
 def _item(facts: ReportFacts, model_name: str, version: str, uid: str) -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from cxrd.settings import Report
 
@@ -26,7 +26,6 @@ class ReportFacts:
     institution: str
     station_name: str
     software_version: str
-    sr_class: Literal["comprehensive3d", "comprehensive"]
     default_character_set: str
 
     @classmethod
@@ -38,6 +37,5 @@ class ReportFacts:
             institution=settings.institution,
             station_name=settings.station_name,
             software_version=software_version,
-            sr_class=settings.sr_class,
             default_character_set=settings.default_character_set,
         )

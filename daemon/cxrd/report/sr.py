@@ -8,106 +8,98 @@ and for each *present* finding a group of its own with probability, threshold, s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from io import BytesIO
+from copy import deepcopy
 from typing import Any
 
-import numpy as np
 from highdicom import sr
 from highdicom.sr import CodedConcept
-from pydicom import Dataset, dcmwrite
+from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
-from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, ExplicitVRLittleEndian
 
-from cxrd.findings import Answer, Box, ClassRole, FilmAnalysis, Finding, ModelAnswer, StudyAnalysis
+from cxrd.findings import ArtefactKind, FilmAnalysis, Finding, ModelAnswer
+from cxrd.imaging.evidence import outline
 from cxrd.report import codes
-from cxrd.report.equipment import coded, contributing, models_of, node_uid, private_scheme, stamp
-from cxrd.report.facts import PRODUCT, RESEARCH_USE, ReportFacts
+from cxrd.report.composite import encode, identify_private_codes
+from cxrd.report.equipment import contributing, models_of, stamp
+from cxrd.report.facts import PRODUCT
+from cxrd.report.products import Film, Imprint, Predecessor, Reference
+from cxrd.report.remarks import remarks, replaced
 from cxrd.report.uids import derive
 
-SERIES_NUMBER = 9901
-CLASSES = {"comprehensive3d": Comprehensive3DSRStorage, "comprehensive": ComprehensiveSRStorage}
 Groups = list[sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations]
 
 
-def build(  # noqa: PLR0913 - what a report is made of
-    analysis: StudyAnalysis,
-    headers: Mapping[str, Dataset],
-    captures: Mapping[str, Dataset],
-    *,
-    facts: ReportFacts,
-    sop_uid: str,
-    series_uid: str,
-    now: datetime,
-    supersedes: tuple[str, str] | None,
+def build(
+    films: Sequence[Film],
+    imprint: Imprint,
+    explanations: Mapping[str, Sequence[Reference]],
+    predecessor: Predecessor | None,
 ) -> bytes:
-    """Build one report.
+    """Build one report, as Comprehensive 3D SR or, with the same content, as Comprehensive SR.
 
     Parameters
     ----------
-    analysis : StudyAnalysis
-        What was found.
-    headers : Mapping from SOP Instance UID to Dataset
-        Header shims of the analysed films.
-    captures : Mapping from SOP Instance UID of a film to Dataset
-        Its Secondary Capture (UIDs suffice), which the findings refer to as their visual explanation.
-    now : datetime
-        Content time, with UTC offset.
-    supersedes : tuple or None
-        SOP Instance and Class UID of the report that this one replaces.
+    explanations : Mapping from SOP Instance UID of a film to sequence of Reference
+        Images that show what the models saw on it, which the findings refer to.
+    predecessor : Predecessor or None
+        The report that this one replaces.
 
     Returns
     -------
     bytes
-        Part 10 file, Explicit VR Little Endian.
+        Part 10 file.
     """
-    device_uid = node_uid(facts, analysis.model_digest)
-    first = headers[analysis.films[0].film.sop_uid]
-    content = _content(analysis, captures, facts, device_uid)
-    klass = sr.Comprehensive3DSR if facts.sr_class == "comprehensive3d" else sr.ComprehensiveSR
+    first, facts = films[0].header, imprint.facts
+    analyses = [film.found for film in films]
+    klass = sr.Comprehensive3DSR if imprint.kind is ArtefactKind.SR else sr.ComprehensiveSR
     made = klass(
-        evidence=[*(headers[f.film.sop_uid] for f in analysis.films), *captures.values()],
-        content=content,
-        series_instance_uid=series_uid,
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=sop_uid,
-        instance_number=1,
+        evidence=[
+            *(film.header for film in films),
+            *(_evidence(film.header, r) for film in films for r in explanations.get(film.found.film.sop_uid, ())),
+        ],
+        content=_content(analyses, explanations, imprint),
+        series_instance_uid=imprint.series_uid,
+        series_number=imprint.product.series_number,
+        sop_instance_uid=imprint.sop_uid,
+        instance_number=imprint.number,
         manufacturer=facts.manufacturer,
         is_complete=True,
         is_final=False,
         is_verified=False,
-        series_description=f"{PRODUCT} AI findings",
+        series_description=imprint.product.series_description,
     )
-    stamp(made, facts, now)
+    stamp(made, facts, imprint.now)
     made.StudyDescription = first.StudyDescription
     made.DeviceSerialNumber = facts.station_name
-    equipment: Any = contributing(facts, device_uid, models_of(analysis))
+    equipment: Any = contributing(facts, imprint.device_uid, models_of(analyses))
     made.ContributingEquipmentSequence = equipment
-    if any(codes.uses_private_scheme(x.code) for _, _, x in analysis.findings()):
-        made.CodingSchemeIdentificationSequence = [private_scheme()]
-    if supersedes:
-        made.PredecessorDocumentsSequence = [_predecessor(first, series_uid, supersedes)]
-    buffer = BytesIO()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dcmwrite(buffer, made, enforce_file_format=True)
-    return buffer.getvalue()
+    identify_private_codes(made, *(x.code for film in analyses for a in film.answers for x in a.findings))
+    if predecessor:
+        made.PredecessorDocumentsSequence = [replaced(first, predecessor)]
+    return encode(made)
+
+
+def _evidence(header: Dataset, reference: Reference) -> Dataset:
+    """An object of our own as evidence: its UIDs beside the film's patient and study."""
+    made = deepcopy(header)  # a shallow copy would share its elements
+    made.SOPClassUID, made.SOPInstanceUID, made.SeriesInstanceUID = reference
+    return made
 
 
 def _content(
-    analysis: StudyAnalysis, captures: Mapping[str, Dataset], facts: ReportFacts, device_uid: str
+    films: Sequence[FilmAnalysis], explanations: Mapping[str, Sequence[Reference]], imprint: Imprint
 ) -> sr.MeasurementReport:
+    facts = imprint.facts
     observer = sr.ObserverContext(
         CodedConcept.from_code(codes.DEVICE),
         sr.DeviceObserverIdentifyingAttributes(
-            uid=device_uid, name=facts.station_name, manufacturer_name=facts.manufacturer, model_name=PRODUCT
+            uid=imprint.device_uid, name=facts.station_name, manufacturer_name=facts.manufacturer, model_name=PRODUCT
         ),
     )
     groups: Groups = []
-    for film in analysis.films:
-        for answer in film.answers:
-            if answer.findings:
-                groups.append(_answers(film, answer))
-            groups += [_present(film, answer, f, captures) for f in answer.findings if _worth_a_group(f)]
+    for film in films:
+        groups += [_answers(film, answer) for answer in film.answers if answer.findings]
+        groups += [_present(film, *said, explanations.get(film.film.sop_uid, ())) for said in film.present()]
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=codes.PROCEDURE_REPORTED,
@@ -117,14 +109,10 @@ def _content(
             CodedConcept.from_code(codes.LANGUAGE)
         ),
     )
-    remarks = _remarks(analysis, facts)
-    if remarks:
-        report[0].ContentSequence.append(_evaluations(remarks))
+    said = remarks(films, facts)
+    if said:
+        report[0].ContentSequence.append(_evaluations(said))
     return report
-
-
-def _worth_a_group(finding: Finding) -> bool:
-    return finding.answer is Answer.PRESENT and finding.role is ClassRole.FINDING
 
 
 def _answers(film: FilmAnalysis, answer: ModelAnswer) -> sr.MeasurementsAndQualitativeEvaluations:
@@ -141,7 +129,7 @@ def _answers(film: FilmAnalysis, answer: ModelAnswer) -> sr.MeasurementsAndQuali
 
 
 def _present(
-    film: FilmAnalysis, answer: ModelAnswer, finding: Finding, captures: Mapping[str, Dataset]
+    film: FilmAnalysis, answer: ModelAnswer, finding: Finding, explanations: Sequence[Reference]
 ) -> sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     """One present finding, with its region where the model gives one."""
     key = (film.film.sop_uid, answer.model.id, answer.model.digest, finding.class_id)
@@ -166,24 +154,16 @@ def _present(
     else:
         source = sr.SourceImageForMeasurementGroup(film.film.sop_class, film.film.sop_uid)
         group = sr.MeasurementsAndQualitativeEvaluations(source_images=[source], **shared)
-    capture = captures.get(film.film.sop_uid)
-    if capture is not None:
+    for seen in explanations:
         group[0].ContentSequence.append(
             sr.ImageContentItem(
                 codes.VISUAL_EXPLANATION,
-                capture.SOPClassUID,
-                capture.SOPInstanceUID,
+                seen.sop_class,
+                seen.sop_uid,
                 relationship_type=sr.RelationshipTypeValues.CONTAINS,
             )
         )
     return group
-
-
-def outline(box: Box, rows: int, columns: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Closed rectangle as (5, 2) column and row pairs inside the source matrix, 0-based edges (PS3.3 C.18.6)."""
-    left, right = (round(min(max(x, 0.0), float(columns)), 2) for x in (box.left, box.right))
-    top, bottom = (round(min(max(y, 0.0), float(rows)), 2) for y in (box.top, box.bottom))
-    return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float64)
 
 
 def _number(name: Concept, value: float) -> sr.Measurement:
@@ -201,16 +181,7 @@ def _algorithm(answer: ModelAnswer, findings: Sequence[Finding]) -> sr.Algorithm
     )
 
 
-def _remarks(analysis: StudyAnalysis, facts: ReportFacts) -> list[str]:
-    said = [RESEARCH_USE] if facts.research_use else []
-    for film in analysis.films:
-        said += [
-            f"{a.model.id} {a.model.version}: applicability {a.applicability}; {a.note}" for a in film.answers if a.note
-        ]
-    return list(dict.fromkeys(said))
-
-
-def _evaluations(remarks: Sequence[str]) -> sr.ContainerContentItem:
+def _evaluations(said: Sequence[str]) -> sr.ContainerContentItem:
     """TID 1500 row 12: a container of qualitative evaluations, with row 14's text items."""
     container = sr.ContainerContentItem(
         codes.QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS
@@ -218,21 +189,7 @@ def _evaluations(remarks: Sequence[str]) -> sr.ContainerContentItem:
     container.ContentSequence = sr.ContentSequence(
         [
             sr.TextContentItem(codes.COMMENT, remark, relationship_type=sr.RelationshipTypeValues.CONTAINS)
-            for remark in remarks
+            for remark in said
         ]
     )
     return container
-
-
-def _predecessor(header: Dataset, series_uid: str, supersedes: tuple[str, str]) -> Dataset:
-    """Item of Predecessor Documents Sequence (PS3.3 C.17.2)."""
-    document = Dataset()
-    document.ReferencedSOPClassUID, document.ReferencedSOPInstanceUID = supersedes[1], supersedes[0]
-    document.PurposeOfReferenceCodeSequence = [coded(codes.REPLACED_REPORT)]
-    series = Dataset()
-    series.SeriesInstanceUID = series_uid
-    series.ReferencedSOPSequence = [document]
-    study = Dataset()
-    study.StudyInstanceUID = header.StudyInstanceUID
-    study.ReferencedSeriesSequence = [series]
-    return study

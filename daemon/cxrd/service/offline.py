@@ -10,7 +10,7 @@ from typing import Any
 
 from cxrd import __version__, report
 from cxrd.errors import CxrdError, Refused
-from cxrd.findings import Answer, ArtefactKind, FilmAnalysis
+from cxrd.findings import Answer, FilmAnalysis
 from cxrd.imaging.film import as_dicom
 from cxrd.imaging.header import read_header
 from cxrd.inference import engine
@@ -70,10 +70,9 @@ def _analysed(
             study,
             {film.film.sop_uid: read_header(data)},
             {film.film.sop_uid: film.preview},
-            kinds=frozenset({ArtefactKind.SR, ArtefactKind.SC}),
+            sends=[report.DEFAULT],
             facts=ReportFacts.of(settings.report, software_version=__version__),
             now=datetime.now(UTC).astimezone(),
-            supersedes=None,
         )
     except CxrdError as error:  # the findings are worth having even where no object can be made of the header
         artefacts, trouble = (), str(error)

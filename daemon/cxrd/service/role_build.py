@@ -1,4 +1,4 @@
-"""The ``build`` role: findings become SR and SC."""
+"""The ``build`` role: findings become the objects that destinations want."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, case, exists, func, insert, select, update
 
 from cxrd.errors import Reason
 from cxrd.findings import ArtefactKind, StudyAnalysis, jsonable
@@ -45,6 +46,14 @@ class NewArtefact:
     sha256: str
     size: int
     supersedes: str | None = None
+
+
+class Previous(NamedTuple):
+    """An earlier report of a study."""
+
+    kind: ArtefactKind
+    sop_class: str
+    sop_uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +136,17 @@ def inference(connection: Connection, inference_id: int) -> Recorded:
     return Recorded(StudyAnalysis.model_validate(row.output), row.at)
 
 
-def previous_artefact(
-    connection: Connection, study_uid: str, kind: ArtefactKind, *, before: int
-) -> tuple[str, str] | None:
-    """SOP Instance and Class UID of the newest object of an earlier analysis, which a new one supersedes."""
+def previous_report(connection: Connection, study_uid: str, kind: ArtefactKind, *, before: int) -> Previous | None:
+    """The newest report of an earlier analysis, which a new one supersedes: of the same ``kind`` where there is one."""
     a = schema.artefact.c
+    reports = [str(k) for k in ArtefactKind if k.is_report]
     row = connection.execute(
-        select(a.sop_uid, a.sop_class)
-        .where(a.study_uid == study_uid, a.kind == kind, a.inference_id < before)
-        .order_by(a.inference_id.desc())
+        select(a.kind, a.sop_class, a.sop_uid)
+        .where(a.study_uid == study_uid, a.kind.in_(reports), a.inference_id < before)
+        .order_by(a.inference_id.desc(), case((a.kind == kind, 0), else_=1), a.kind)
         .limit(1)
     ).first()
-    return None if row is None else (row.sop_uid, row.sop_class)
+    return None if row is None else Previous(ArtefactKind(row.kind), row.sop_class, row.sop_uid)
 
 
 def record_artefacts(
@@ -199,7 +207,7 @@ def delivery_key(inference_id: int, dest: str) -> str:
 
 
 def undelivered(connection: Connection, inference_id: int, dest: str) -> list[Undelivered]:
-    """Objects of an analysis that a destination has not taken, the referenced ones (SC) before the SR."""
+    """Objects of an analysis that a destination has not taken, reports last: by name, they stand after their images."""
     a, d = schema.artefact.c, schema.delivery.c
     rows = connection.execute(
         select(a.sop_uid, a.kind, a.sop_class, a.sha256, d.first_sent_at)

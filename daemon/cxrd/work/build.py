@@ -54,9 +54,8 @@ class BuildHandler:
         self._database = database
         self._payload = payload
         self._sends = {d.name: tuple(ArtefactKind(kind) for kind in d.send) for d in destinations}
-        self._kinds = frozenset(kind for kinds in self._sends.values() for kind in kinds) or frozenset(
-            {ArtefactKind.SR, ArtefactKind.SC}
-        )
+        self._sets = [frozenset(kinds) for kinds in self._sends.values() if kinds] or [report.DEFAULT]
+        self._reports = [k for k in ArtefactKind if k.is_report and any(k in kinds for kinds in self._sets)]
         self._facts = facts
         self._metrics = metrics
 
@@ -73,7 +72,11 @@ class BuildHandler:
         inference_id = int(claim.payload["inference_id"])
         with self._database.read() as connection:
             recorded = results.inference(connection, inference_id)
-            supersedes = results.previous_artefact(connection, claim.study_uid, ArtefactKind.SR, before=inference_id)
+            earlier = {
+                kind: results.previous_report(connection, claim.study_uid, kind, before=inference_id)
+                for kind in self._reports
+            }
+        previous = {kind: report.Predecessor(*found) for kind, found in earlier.items() if found}
         started = perf_counter()
         analysis = recorded.analysis
         headers: Mapping[str, Dataset] = {
@@ -84,11 +87,11 @@ class BuildHandler:
             analysis,
             headers,
             previews,
-            kinds=self._kinds,
+            sends=self._sets,
             facts=self._facts,
             # the analysis's own time, so that a rebuild after a crash gives the same bytes
             now=datetime.fromtimestamp(recorded.at, UTC).astimezone(),
-            supersedes=supersedes,
+            previous=previous,
         )
         rows = [
             results.NewArtefact(
@@ -97,7 +100,7 @@ class BuildHandler:
                 sop_uid=a.sop_uid,
                 sha256=self._payload.put(a.data),
                 size=len(a.data),
-                supersedes=supersedes[0] if supersedes and a.kind is ArtefactKind.SR else None,
+                supersedes=previous[a.kind].sop_uid if a.kind in previous else None,
             )
             for a in artefacts
         ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from io import BytesIO
@@ -17,22 +15,24 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from cxrd import report
-from cxrd.findings import Answer, Artefact, ArtefactKind, Box, StudyAnalysis
+from cxrd.findings import Answer, Artefact, ArtefactKind, StudyAnalysis
 from cxrd.imaging.header import read_header
-from cxrd.report import codes
+from cxrd.report import codes, facts
 from cxrd.report.header import HeaderError, shim
-from cxrd.report.sr import outline
+from cxrd.report.products import PRODUCTS, Predecessor
 from cxrd.vocabulary import TERMS
 from support.analyses import CHARM, FACTS, NIH, OTHER, analysis, answer, finding, fourteen, previews
 from support.datasets import encoded, film
+from support.validators import complaints, dsrdump
 
 NOW = datetime(2026, 1, 2, 10, 11, 12, tzinfo=UTC)
-BOTH = frozenset({ArtefactKind.SR, ArtefactKind.SC})
+ALL = frozenset(ArtefactKind)
+REPORTS = [kind for kind in ArtefactKind if kind.is_report]
 
 
 def build(found: StudyAnalysis, *headers: Dataset, **changes: Any) -> dict[ArtefactKind, Artefact]:
     """Every object of an analysis, the last of each kind."""
-    wanted: dict[str, Any] = {"kinds": BOTH, "facts": FACTS, "now": NOW, "supersedes": None, **changes}
+    wanted: dict[str, Any] = {"sends": [ALL], "facts": FACTS, "now": NOW, **changes}
     sources: Mapping[str, Dataset] = {h.SOPInstanceUID: h for h in headers}
     pictures: Mapping[str, NDArray[np.uint8]] = previews(*headers)
     return {a.kind: a for a in report.build(found, sources, pictures, **wanted)}
@@ -48,27 +48,6 @@ def parsed(artefact: Artefact) -> Dataset:
     return dcmread(BytesIO(artefact.data))
 
 
-def errors_of_dciodvfy(artefact: Artefact, folder: Path) -> list[str]:
-    """What the validator calls an error."""
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("needs dicom3tools: apt-get install dicom3tools")
-    path = folder / f"{artefact.kind}.dcm"
-    path.write_bytes(artefact.data)
-    found = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True, check=False)
-    return [line for line in (found.stdout + found.stderr).splitlines() if line.startswith("Error")]
-
-
-def dumped(artefact: Artefact, folder: Path) -> tuple[str, str]:
-    """What dsrdump reads, and what it complains of."""
-    if shutil.which("dsrdump") is None:
-        pytest.skip("needs dcmtk: apt-get install dcmtk")
-    path = folder / "report.dcm"
-    path.write_bytes(artefact.data)
-    found = subprocess.run(["dsrdump", path], capture_output=True, text=True, check=True)
-    # 3.6.7 knows no UTF-8 in its VR checker and says so
-    return found.stdout, "".join(line for line in found.stderr.splitlines() if "ISO_IR 192" not in line)
-
-
 NAMES: dict[str, dict[str, Any]] = {
     "plain": {},
     "blank type 2": dict.fromkeys(["PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyTime"], ""),
@@ -82,6 +61,10 @@ NAMES: dict[str, dict[str, Any]] = {
         "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
         "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
     },
+    "korean": {
+        "SpecificCharacterSet": ["", "ISO 2022 IR 149"],
+        "PatientName": "Hong^Gildong=洪^吉洞=홍^길동",
+    },
     "utf-8": {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "王^小東"},
     "inverse": {"PhotometricInterpretation": "MONOCHROME1"},
 }
@@ -89,13 +72,10 @@ NAMES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_validator_finds_an_error(tmp_path: Path, name: str) -> None:
-    """Whatever the source header lacks or says."""
+    """In any kind of object, whatever the source header lacks or says."""
     source = header(**NAMES[name])
     made = build(analysis(source), source)
-    assert {kind: [] for kind in BOTH} == {kind: errors_of_dciodvfy(made[kind], tmp_path) for kind in BOTH}
-    text, complaints = dumped(made[ArtefactKind.SR], tmp_path)
-    assert "" == complaints
-    assert "Imaging Measurement Report" in text
+    assert {kind: [] for kind in ALL} == {kind: complaints(made[kind], tmp_path) for kind in ALL}
 
 
 @pytest.mark.parametrize("name", ["CR-MONO1-10-chest.dcm", "RG1_J2KI.dcm", "SIIM_"])
@@ -104,10 +84,10 @@ def test_real_headers_make_valid_objects(films: Path, tmp_path: Path, name: str)
     (path,) = (films / "dicom").glob(f"{name}*")
     source = read_header(path)
     made = build(analysis(source), source)
-    assert {kind: [] for kind in BOTH} == {kind: errors_of_dciodvfy(made[kind], tmp_path) for kind in BOTH}
+    assert {kind: [] for kind in ALL} == {kind: complaints(made[kind], tmp_path) for kind in ALL}
 
 
-@pytest.mark.parametrize("name", ["german", "greek", "cyrillic", "japanese", "utf-8"])
+@pytest.mark.parametrize("name", ["german", "greek", "cyrillic", "japanese", "korean", "utf-8"])
 def test_names_survive(name: str) -> None:
     """In the same letters, in every object."""
     source = header(**NAMES[name])
@@ -150,7 +130,7 @@ def test_another_input_model_or_configuration_gives_other_uids() -> None:
 
 def findings_in(artefact: Artefact, tmp_path: Path) -> list[str]:
     """Values of every item named Finding."""
-    text, _ = dumped(artefact, tmp_path)
+    text, _ = dsrdump(artefact, tmp_path)
     lines = [line for line in text.splitlines() if '(,,"Finding")' in line]
     return [line.split('"')[-2] for line in lines]
 
@@ -160,7 +140,7 @@ def test_an_absent_disease_is_never_named_as_a_finding(tmp_path: Path) -> None:
     source = header()
     made = build(analysis(source), source)[ArtefactKind.SR]
     assert ["Pneumonia"] == findings_in(made, tmp_path)
-    text, _ = dumped(made, tmp_path)
+    text, _ = dsrdump(made, tmp_path)
     assert [12, 1] == [text.count(f'"{word}")>') for word in ("Absent", "Undetermined")]
 
 
@@ -170,7 +150,7 @@ def test_nothing_found_is_said_and_not_left_out(tmp_path: Path) -> None:
     quiet = analysis(source, answers=(answer(CHARM, *fourteen()),))
     made = build(quiet, source)[ArtefactKind.SR]
     assert [] == findings_in(made, tmp_path)
-    text, _ = dumped(made, tmp_path)
+    text, _ = dsrdump(made, tmp_path)
     assert len(NIH) - 1 == text.count('"Absent")>')
 
 
@@ -180,7 +160,7 @@ def test_normality_is_an_answer_and_not_a_disease(tmp_path: Path) -> None:
     said = answer(OTHER, finding("none", Answer.PRESENT), finding("other", Answer.ABSENT))
     made = build(analysis(source, answers=(said,)), source)[ArtefactKind.SR]
     assert [] == findings_in(made, tmp_path)
-    assert '"Standard chest X-ray normal")=(52101004,SCT,"Present")' in dumped(made, tmp_path)[0]
+    assert '"Standard chest X-ray normal")=(52101004,SCT,"Present")' in dsrdump(made, tmp_path)[0]
 
 
 def test_a_reader_of_tid_1500_finds_groups_and_region() -> None:
@@ -197,18 +177,24 @@ def test_a_reader_of_tid_1500_finds_groups_and_region() -> None:
     assert asked <= {evaluation.name.meaning for evaluation in answers.get_qualitative_evaluations()}
 
 
-def test_the_report_points_to_its_picture_and_its_film() -> None:
-    """Evidence names both; the finding's visual explanation is the capture."""
-    source = header()
-    made = build(analysis(source), source)
-    found = parsed(made[ArtefactKind.SR])
-    named = {
+def evidence(artefact: Artefact) -> set[str]:
+    """Everything that a report says it was made of."""
+    return {
         item.ReferencedSOPInstanceUID
-        for study in found.CurrentRequestedProcedureEvidenceSequence
+        for study in parsed(artefact).CurrentRequestedProcedureEvidenceSequence
         for series in study.ReferencedSeriesSequence
         for item in series.ReferencedSOPSequence
     }
-    assert {source.SOPInstanceUID, made[ArtefactKind.SC].sop_uid} == named
+
+
+def test_the_report_points_to_its_pictures_and_its_film(tmp_path: Path) -> None:
+    """Evidence names them; the finding's visual explanations are capture, segmentation and map."""
+    source = header()
+    made = build(analysis(source), source)
+    pictures = {made[kind].sop_uid for kind in (ArtefactKind.SC, ArtefactKind.SEG, ArtefactKind.PM)}
+    assert {source.SOPInstanceUID, *pictures} == evidence(made[ArtefactKind.SR])
+    text, _ = dsrdump(made[ArtefactKind.SR], tmp_path)
+    assert 3 == text.count('"Visual explanation"')
 
 
 def test_equipment_says_the_same_everywhere(tmp_path: Path) -> None:
@@ -220,7 +206,7 @@ def test_equipment_says_the_same_everywhere(tmp_path: Path) -> None:
     names = [(item.ManufacturerModelName, item.SoftwareVersions) for item in items]
     assert [("cxrd", "0.1.0"), ("charm", "1.0.0"), ("deit_scm", "2.1.0")] == names
     assert 3 == len({item.DeviceUID for item in items})
-    text, _ = dumped(build(two, source)[ArtefactKind.SR], tmp_path)
+    text, _ = dsrdump(build(two, source)[ArtefactKind.SR], tmp_path)
     assert items[0].DeviceUID in text
     retrained = analysis(source, answers=(answer(CHARM.model_copy(update={"digest": "ef" * 32}), *fourteen()),))
     other = parsed(build(retrained, source)[ArtefactKind.SR]).ContributingEquipmentSequence[1]
@@ -231,24 +217,27 @@ def test_research_use_is_stated_until_a_site_turns_it_off(tmp_path: Path) -> Non
     """In the report's text and in the picture's banner."""
     source = header()
     loud = build(analysis(source), source)
-    text, _ = dumped(loud[ArtefactKind.SR], tmp_path)
-    assert "Research use only" in text
+    assert all("Research use only" in dsrdump(loud[kind], tmp_path)[0] for kind in REPORTS)
+    described = (ArtefactKind.GSPS, ArtefactKind.SEG, ArtefactKind.PM)
+    assert {facts.RESEARCH_USE} == {parsed(loud[kind]).ContentDescription for kind in described}
     settled = FACTS.__class__(**{**{k: getattr(FACTS, k) for k in FACTS.__slots__}, "research_use": False})
     quiet = build(analysis(source), source, facts=settled)
-    assert "Research use" not in dumped(quiet[ArtefactKind.SR], tmp_path)[0]
+    assert not any(b"Research use" in artefact.data for artefact in quiet.values())
     assert loud[ArtefactKind.SC].data != quiet[ArtefactKind.SC].data
 
 
-def test_a_new_report_names_the_one_it_replaces(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", REPORTS)
+def test_a_new_report_names_the_one_it_replaces(tmp_path: Path, kind: ArtefactKind) -> None:
     """Predecessor, with its purpose, and still valid."""
     source = header()
-    made = build(analysis(source), source, supersedes=("1.2.3.4", "1.2.840.10008.5.1.4.1.1.88.34"))[ArtefactKind.SR]
+    before = Predecessor(ArtefactKind.SR, PRODUCTS[ArtefactKind.SR].sop_class, "1.2.3.4")
+    made = build(analysis(source), source, previous={kind: before})[kind]
     (study,) = parsed(made).PredecessorDocumentsSequence
     assert "1.2.3.4" == study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
-    assert [] == errors_of_dciodvfy(made, tmp_path)
+    assert [] == complaints(made, tmp_path)
 
 
-def test_a_study_of_two_films_is_one_report_and_two_captures(tmp_path: Path) -> None:
+def test_a_study_of_two_films_is_one_report_and_each_films_own_images(tmp_path: Path) -> None:
     """Each film has its own picture; the report speaks of both."""
     one, two = header(), header()
     two.StudyInstanceUID = one.StudyInstanceUID
@@ -256,23 +245,50 @@ def test_a_study_of_two_films_is_one_report_and_two_captures(tmp_path: Path) -> 
         analysis(one, two),
         {h.SOPInstanceUID: h for h in (one, two)},
         previews(one, two),
-        kinds=BOTH,
+        sends=[ALL],
         facts=FACTS,
         now=NOW,
-        supersedes=None,
     )
-    assert ["sc", "sc", "sr"] == [a.kind for a in made]
-    assert 3 == len({a.sop_uid for a in made})
-    assert [] == errors_of_dciodvfy(made[2], tmp_path)
+    kinds = ["sc", "sc", "gsps", "gsps", "seg", "seg", "pm", "pm", "sr", "sr-comprehensive", "sr-text"]
+    assert kinds == [a.kind for a in made]
+    assert len(made) == len({a.sop_uid for a in made})
+    assert [] == [line for a in made for line in complaints(a, tmp_path)]
 
 
-def test_the_older_class_carries_the_same_content(tmp_path: Path) -> None:
+def test_the_older_class_carries_the_same_content() -> None:
     """For archives that do not know Comprehensive 3D SR."""
     source = header()
-    older = FACTS.__class__(**{**{k: getattr(FACTS, k) for k in FACTS.__slots__}, "sr_class": "comprehensive"})
-    made = build(analysis(source), source, facts=older)[ArtefactKind.SR]
-    assert "1.2.840.10008.5.1.4.1.1.88.33" == made.sop_class == parsed(made).SOPClassUID
-    assert [] == errors_of_dciodvfy(made, tmp_path)
+    made = build(analysis(source), source)
+    newer, older = (parsed(made[kind]) for kind in (ArtefactKind.SR, ArtefactKind.SR_COMPREHENSIVE))
+    assert "1.2.840.10008.5.1.4.1.1.88.33" == made[ArtefactKind.SR_COMPREHENSIVE].sop_class == older.SOPClassUID
+    assert newer.ContentSequence == older.ContentSequence
+
+
+def test_a_report_never_points_to_what_its_receiver_does_not_get() -> None:
+    """One destination without captures is enough: its readers would follow a reference to nothing."""
+    source = header()
+    captures = frozenset({ArtefactKind.SR, ArtefactKind.SC})
+    assert 2 == len(evidence(build(analysis(source), source, sends=[captures])[ArtefactKind.SR]))
+    alone = build(analysis(source), source, sends=[captures, frozenset({ArtefactKind.SR})])
+    assert {source.SOPInstanceUID} == evidence(alone[ArtefactKind.SR])
+
+
+def test_only_what_somebody_wants_is_built() -> None:
+    """And a report with its picture where nobody says."""
+    source = header()
+    assert {"gsps"} == set(build(analysis(source), source, sends=[frozenset({ArtefactKind.GSPS})]))
+    assert {"sr", "sc"} == set(build(analysis(source), source, sends=[]))
+
+
+def test_every_kind_has_a_series_of_its_own() -> None:
+    """Objects of one kind lie together, whichever result they are of."""
+    source = header()
+    made = {kind: parsed(a) for kind, a in build(analysis(source), source).items()}
+    again = build(analysis(source).model_copy(update={"input_digest": "9" * 64}), source)
+    assert len(ALL) == len({m.SeriesInstanceUID for m in made.values()}) == len({m.SeriesNumber for m in made.values()})
+    for kind, artefact in again.items():
+        assert made[kind].SeriesInstanceUID == parsed(artefact).SeriesInstanceUID
+    assert {k: p.modality for k, p in PRODUCTS.items()} == {k: m.Modality for k, m in made.items()}
 
 
 def test_a_patient_id_that_cannot_be_written_is_not_cut() -> None:
@@ -306,9 +322,3 @@ def verhoeff(number: str) -> bool:
     for place, digit in enumerate(reversed(number)):
         check = times[check][permute[place % 8][int(digit)]]
     return check == 0
-
-
-def test_a_box_is_kept_inside_its_film() -> None:
-    """Closed, clipped, in column and row."""
-    corners = outline(Box(left=-5, top=10, right=300, bottom=20), rows=100, columns=200)
-    np.testing.assert_array_equal([[0, 10], [200, 10], [200, 20], [0, 20], [0, 10]], corners)

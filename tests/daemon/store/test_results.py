@@ -201,10 +201,12 @@ def test_a_new_report_knows_the_one_before_it(database: Database) -> None:
     arrive(database)
     first, second = reported(database, "a"), reported(database, "b")
     with database.read() as connection:
-        assert results.previous_artefact(connection, STUDY, ArtefactKind.SR, before=first) is None
-        before = results.previous_artefact(connection, STUDY, ArtefactKind.SR, before=second)
+        assert results.previous_report(connection, STUDY, ArtefactKind.SR, before=first) is None
+        before = results.previous_report(connection, STUDY, ArtefactKind.SR, before=second)
+        other = results.previous_report(connection, STUDY, ArtefactKind.SR_TEXT, before=second)
     assert before is not None
-    assert f"9.{first}.1" == before[0]
+    assert (ArtefactKind.SR, f"9.{first}.1") == (before.kind, before.sop_uid)
+    assert before == other, "a destination that now asks for another class still learns what was replaced"
 
 
 def test_ages_count_from_what_waits(database: Database) -> None:

@@ -1,0 +1,38 @@
+"""What reports of every class say alike: remarks on a result, and which report it replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydicom import Dataset
+
+from cxrd.findings import FilmAnalysis
+from cxrd.report import codes
+from cxrd.report.composite import referring
+from cxrd.report.equipment import coded
+from cxrd.report.facts import RESEARCH_USE, ReportFacts
+from cxrd.report.products import Predecessor
+from cxrd.report.uids import series_of
+
+
+def remarks(films: Sequence[FilmAnalysis], facts: ReportFacts) -> list[str]:
+    """Research use, then each model's note on whether a film lies inside its intended use; each once."""
+    said = [RESEARCH_USE] if facts.research_use else []
+    for film in films:
+        said += [
+            f"{a.model.id} {a.model.version}: applicability {a.applicability}; {a.note}" for a in film.answers if a.note
+        ]
+    return list(dict.fromkeys(said))
+
+
+def replaced(header: Dataset, predecessor: Predecessor) -> Dataset:
+    """Item of Predecessor Documents Sequence (PS3.3 C.17.2)."""
+    document = referring(predecessor.sop_class, predecessor.sop_uid)
+    document.PurposeOfReferenceCodeSequence = [coded(codes.REPLACED_REPORT)]
+    series = Dataset()
+    series.SeriesInstanceUID = series_of(header.StudyInstanceUID, predecessor.kind)
+    series.ReferencedSOPSequence = [document]
+    study = Dataset()
+    study.StudyInstanceUID = header.StudyInstanceUID
+    study.ReferencedSeriesSequence = [series]
+    return study

@@ -1,0 +1,67 @@
+"""Other people's programs that judge our objects; each skips with its install line where it is missing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread, dcmwrite
+
+from cxrd.findings import Artefact, ArtefactKind
+
+UTF8_UNKNOWN = "The VR checker does not support this Specific Character Set: ISO_IR 192"  # a limit of dcmtk 3.6.7
+
+
+def dciodvfy(data: bytes, folder: Path) -> list[str]:
+    """Everything that dicom3tools' IOD validator calls an error."""
+    found = _run("dciodvfy", "-new", _file(data, folder), package="dicom3tools")
+    return [line for line in (found.stdout + found.stderr).splitlines() if line.startswith("Error")]
+
+
+def dsrdump(artefact: Artefact, folder: Path) -> tuple[str, str]:
+    """What dcmtk reads in a report, and what it complains of."""
+    found = _run("dsrdump", "+Pl", _file(artefact.data, folder), package="dcmtk")
+    complaints = [line for line in found.stderr.splitlines() if UTF8_UNKNOWN not in line]
+    assert found.returncode == 0, complaints
+    return found.stdout, "".join(complaints)
+
+
+def dcmpschk(artefact: Artefact, folder: Path) -> list[str]:
+    """What dcmtk's checker of presentation states complains of.
+
+    The 3.6.7 one reads names in ASCII only and wants one, though a blank name is legal, so it gets a plain one.
+    """
+    named = dcmread(BytesIO(artefact.data))
+    named.PatientName = "NAME^PLAIN"
+    buffer = BytesIO()
+    dcmwrite(buffer, named)
+    found = _run("dcmpschk", _file(buffer.getvalue(), folder), package="dcmtk")
+    said = [line for line in (found.stdout + found.stderr).splitlines() if line.strip()]
+    known = ("W: Testing", "W: Test passed", UTF8_UNKNOWN)
+    return [line for line in said if not any(word in line for word in known)]
+
+
+def complaints(artefact: Artefact, folder: Path) -> list[str]:
+    """Everything that the quick validators find wrong with an object of any kind."""
+    found = dciodvfy(artefact.data, folder)
+    if artefact.kind.is_report:
+        _, said = dsrdump(artefact, folder)
+        found += [said] if said else []
+    if artefact.kind is ArtefactKind.GSPS:
+        found += dcmpschk(artefact, folder)
+    return found
+
+
+def _file(data: bytes, folder: Path) -> Path:
+    path = folder / "judged.dcm"
+    path.write_bytes(data)
+    return path
+
+
+def _run(*command: str | Path, package: str) -> subprocess.CompletedProcess[str]:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {package}: apt-get install {package}")
+    return subprocess.run(command, capture_output=True, text=True, check=False)
