@@ -8,10 +8,10 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test-setup test check format lint types contracts storm mutants bench clean
+.PHONY: help setup demo serve test-setup test check format lint types contracts storm mutants population conformance bench clean
 
 help:  ## list the targets
-	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.setup: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -55,6 +55,12 @@ storm: test-setup  ## kill -9 storms over every role, on SQLite and PostgreSQL
 
 mutants: test-setup  ## put faults into a copy of the engine; each must turn a test red
 	PYTHONPATH=tests $(BIN)/python -m mutants
+
+population: test-setup  ## SR, SC and GSPS of every real header of ../shared/data
+	$(BIN)/python -m pytest tests/daemon/report/test_population.py --headers 0 -s
+
+conformance: test-setup  ## rewrite docs/conformance.md from the default configuration
+	$(BIN)/cxrd conformance --config config/cxrd.toml > docs/conformance.md
 
 bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
 	PYTHONPATH=tests $(BIN)/python -m bench

@@ -1,4 +1,4 @@
-"""Commands that run and look after a node: serve, check, reconcile, models, db."""
+"""Commands that run and look after a node: serve, check, conformance, bench, reconcile, models, db."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add this family of commands."""
     app.command()(serve)
     app.command()(check)
+    app.command()(conformance)
     app.command()(bench)
     app.command()(reconcile)
     app.add_typer(models, name="models")
@@ -108,6 +109,16 @@ def reconcile(
         typer.echo(f"{len(found)} difference(s)")
     if any(row.matter in FOR_A_PERSON for row in found):
         raise typer.Exit(1)
+
+
+def conformance(config: Config = None) -> None:
+    """Print the DICOM Conformance Statement of this configuration, in Markdown.
+
+    Example: cxrd conformance --config config/cxrd.toml > conformance.md
+    """
+    from cxrd.service.conformance import statement  # noqa: PLC0415 - as in serve
+
+    typer.echo(statement(load(config)), nl=False)
 
 
 def bench(
