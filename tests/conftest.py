@@ -25,5 +25,6 @@ def films() -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let ``make storm`` storm for longer than ``make test``."""
+    """Let ``make storm`` and ``make population`` do more than ``make test``."""
+    parser.addoption("--headers", default="150", help="real headers to make outputs of (0: every one)")
     parser.addoption("--storm-seconds", default="15", help="seconds of random kill -9 (default 15)")
