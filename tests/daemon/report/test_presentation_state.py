@@ -13,7 +13,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from cxrd import report
-from cxrd.findings import Answer, ArtefactKind, ModelAnswer
+from cxrd.findings import Answer, Artefact, ArtefactKind, ModelAnswer
 from cxrd.imaging.decode import decode
 from cxrd.imaging.header import read_header
 from cxrd.report.gsps import BOX, CONTOUR, TEXT
@@ -25,7 +25,7 @@ NOW = datetime(2026, 1, 2, 10, 11, 12, tzinfo=UTC)
 KINDS = frozenset({ArtefactKind.GSPS})
 
 
-def made(source: Dataset, *answers: ModelAnswer, **changes: Any) -> tuple[report.Artefact, Dataset]:
+def made(source: Dataset, *answers: ModelAnswer, **changes: Any) -> tuple[Artefact, Dataset]:
     """The presentation state of a film, as bytes and as a viewer reads it."""
     header = read_header(encoded(source))
     found = analysis(header, answers=answers or None, **changes)
@@ -52,8 +52,8 @@ def test_contours_surround_the_heat_and_boxes_are_the_models() -> None:
     source = film()
     _, state = made(source)
     (contour,), (box,) = drawn(state, CONTOUR), drawn(state, BOX)
-    at = np.float32([1.5 / 7 * source.Columns, 5.5 / 7 * source.Rows])
-    assert cv2.pointPolygonTest(np.float32(contour), (float(at[0]), float(at[1])), measureDist=False) > 0
+    at = (1.5 / 7 * source.Columns, 5.5 / 7 * source.Rows)
+    assert cv2.pointPolygonTest(np.asarray(contour, np.float32), at, measureDist=False) > 0
     corners = [source.Columns * 0.1, source.Rows * 0.5, source.Columns * 0.4, source.Rows * 0.9]
     np.testing.assert_allclose(corners, [*box.min(axis=0), *box.max(axis=0)], atol=0.01)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.uid import UID_dictionary
+from pydicom._uid_dict import UID_dictionary as UIDS
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
@@ -25,7 +25,7 @@ from cxrd.store.payload import PayloadStore
 from support.database import fresh
 from support.observing import Noted
 
-SYNTAXES = [uid for uid, (_, kind, *_rest) in UID_dictionary.items() if kind == "Transfer Syntax"]
+SYNTAXES = [uid for uid, (_, kind, *_rest) in UIDS.items() if kind == "Transfer Syntax"]
 CR, VERIFICATION = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.1.1"
 
 
@@ -89,7 +89,7 @@ def test_the_sender_proposes_what_the_statement_says(tmp_path: Path) -> None:
     heard: list[Any] = []
     peer = AE("PACS")
     peer.add_supported_context(VERIFICATION)
-    asked = [(evt.EVT_REQUESTED, lambda event: heard.append(event.assoc.requestor.primitive))]
+    asked: list[Any] = [(evt.EVT_REQUESTED, lambda event: heard.append(event.assoc.requestor.primitive))]
     server = peer.start_server(("127.0.0.1", 0), block=False, evt_handlers=asked)
     assert server is not None
     destination = Destination(
