@@ -60,6 +60,18 @@ class Source(Section):
         """Whether a peer address (text form of IPv4 or IPv6) may use this source's AE title."""
         return not self.hosts or any(_matches(host, address) for host in self.hosts)
 
+    @staticmethod
+    def resolves(host: str) -> bool:
+        """Whether an entry of ``hosts`` is an address, a network or a name that the resolver knows now."""
+        try:
+            ipaddress.ip_network(host, strict=False)
+        except ValueError:
+            try:
+                return bool(socket.getaddrinfo(host, None))
+            except OSError:
+                return False
+        return True
+
 
 def _matches(host: str, address: str) -> bool:
     peer = ipaddress.ip_address(address)

@@ -7,9 +7,10 @@ whole, every fault in one message. Relative paths are relative to the working di
 from __future__ import annotations
 
 import json
+import re
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -68,10 +69,13 @@ class Models(Section):
         Directory of ``<id>/<version>/`` packages; None takes the starter packages that come with cxrd.
     enabled : tuple of str
         Model ids, each loaded in its highest version (``id`` or ``id@version``); empty loads every id found.
+    thresholds : dict of str to dict of str to float
+        Operating points (0..1) that this site chose instead of the package's, by model id and class.
     """
 
     dir: Path | None = None
     enabled: tuple[str, ...] = ()
+    thresholds: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = Field(default_factory=dict)
 
 
 class Inference(Section):
@@ -202,6 +206,24 @@ class Schedule(Section):
     echo_s: float = Field(30.0, gt=0)
 
 
+class Drift(Section):
+    """Whether films and answers still look like those on which a package was tested.
+
+    Attributes
+    ----------
+    every_s : float
+        Seconds between two looks.
+    films : int
+        Newest films that are looked at.
+    min_films : int
+        Nothing is said of a source or finding with fewer: chance alone would look like drift.
+    """
+
+    every_s: float = Field(300.0, gt=0)
+    films: int = Field(1000, ge=1, le=100_000)
+    min_films: int = Field(200, ge=1)
+
+
 class Settings(BaseSettings):
     """The whole tree; see each section for units and meaning."""
 
@@ -226,6 +248,7 @@ class Settings(BaseSettings):
     audit: Audit = Audit()
     retention: Retention = Retention()
     schedule: Schedule = Schedule()
+    drift: Drift = Drift()
     crash_at: Literal["", *POINTS] = ""  # type: ignore[valid-type]  # for tests: see cxrd.crashpoints
     crash_how: Literal["kill", "stop"] = "kill"
 
@@ -248,10 +271,23 @@ class Settings(BaseSettings):
         return max(*held, self.delivery.backoff_cap_s, 60.0) + 60.0
 
     def digest(self) -> str:
-        """sha256 (hex) of what shapes a result: what objects say and which go together, not addresses or timeouts."""
+        """sha256 (hex) of what shapes a result: what objects say, which go together and thresholds, not addresses."""
         sends = sorted({tuple(sorted(set(d.send))) for d in self.destinations})
-        shape = {"report": self.report.model_dump(mode="json"), "sends": sends}
+        shape: dict[str, Any] = {"report": self.report.model_dump(mode="json"), "sends": sends}
+        if self.models.thresholds:
+            shape["thresholds"] = self.models.thresholds
         return sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the whole tree: which configuration was in force, for the audit trail."""
+        tree = self.model_dump(mode="json")
+        tree["database"]["url"] = re.sub(r":[^:@/]*@", "@", tree["database"]["url"])  # a hash must not help to guess it
+        return sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def file_of(path: Path | None = None) -> Path | None:
+    """Return the file that :func:`load` reads; None when there is none and the defaults are in force."""
+    return path or next((p for p in (Path("config/cxrd.toml"), Path("/etc/cxrd/cxrd.toml")) if p.exists()), None)
 
 
 def load(path: Path | None = None, **overrides: Any) -> Settings:
@@ -269,7 +305,7 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
     ConfigError
         Every fault at once, each with its key.
     """
-    source = path or next((p for p in (Path("config/cxrd.toml"), Path("/etc/cxrd/cxrd.toml")) if p.exists()), None)
+    source = file_of(path)
     if path is not None and not path.is_file():
         raise ConfigError(f"configuration file {path} does not exist", hint="give its path with --config")
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cxrd.inference.engine import load
 from cxrd.inference.packages import read_package
+from cxrd.inference.reference import read_reference
 from cxrd_models.cli import app
 from cxrd_models.errors import DataError, RecipeError, WeightsError
 from cxrd_models.evaluate.command import Options, evaluate_package
@@ -58,6 +59,9 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
     train(TINY, Start(folder, run, Initial("random"), resume=False, recipe="tiny"), quiet())
     package = export_run(run, out, None, quiet())
     assert out / "tiny" / "1.0.0" == package
+    reference = read_reference(package, read_package(package)[0])
+    lengths = {len(values) for values in (*reference.scores.values(), *reference.inputs.values())}
+    assert ({"brightness", "contrast"}, 1) == (reference.inputs.keys(), len(lengths))
 
     manifest, _ = read_package(package)
     by_id = {c.id: c for c in manifest.classes}

@@ -10,9 +10,10 @@ contradicts the first, and gives its heat on an 8 x 8 grid.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,13 @@ def manifest(classes: Sequence[str], files: dict[str, bytes], **changes: Any) ->
     return found | changes
 
 
-def make_package(folder: Path, *, classes: Sequence[str] = CLASSES, **changes: Any) -> Path:
+def make_package(
+    folder: Path,
+    *,
+    classes: Sequence[str] = CLASSES,
+    papers: Mapping[str, bytes] = MappingProxyType({}),
+    **changes: Any,
+) -> Path:
     """Write ``<folder>/<id>/<version>/`` and return it.
 
     Parameters
@@ -117,6 +124,8 @@ def make_package(folder: Path, *, classes: Sequence[str] = CLASSES, **changes: A
         version is replaced.
     classes : sequence of str
         Names out of ``cxrd.vocabulary.TERMS``; each gets a stripe, from left to right.
+    papers : mapping of str to bytes
+        Further files, e.g. ``evaluation/predictions.csv``.
     **changes
         Replace keys of the manifest, e.g. ``id="other"``, ``version="2.0.0"``, ``task="multiclass"``;
         ``inputs=["image", "mask"]`` makes graphs that take lungs, ``gate=GATE`` (with ``task="multiclass"``) an
@@ -127,10 +136,12 @@ def make_package(folder: Path, *, classes: Sequence[str] = CLASSES, **changes: A
     files = {"model.onnx": graph(len(classes), exclusive=exclusive, mask=mask)}
     if changes.get("gate"):
         files[changes["gate"]["graph"]] = graph(len(classes), exclusive=exclusive, mask=mask, second=True)
+    files |= papers
     found = manifest(classes, files, **changes)
     package = folder / str(found["id"]) / str(found["version"])
     package.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
+        (package / name).parent.mkdir(exist_ok=True)
         (package / name).write_bytes(data)
     (package / "manifest.json").write_text(json.dumps(found), encoding="utf-8")
     return package

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from cxrd import __version__
-from cxrd.cli import films, node, queue, training
+from cxrd.cli import films, node, queue, setup, training
 from cxrd.errors import ConfigError, CxrdError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+setup.register(app)
 node.register(app)
 films.register(app)
 queue.register(app)

@@ -54,7 +54,7 @@ def send(
     from cxrd.delivery.sender import send as store  # noqa: PLC0415 - as in analyse
     from cxrd.imaging.film import as_dicom  # noqa: PLC0415 - as in analyse
 
-    destination = _destination(to)
+    destination = destination_of("--to", to)
     with TemporaryDirectory(prefix="cxrd-send-") as scratch:
         outgoing = []
         for number, path in enumerate(_files(paths)):
@@ -95,10 +95,11 @@ def _files(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _destination(text: str) -> Destination:
+def destination_of(option: str, text: str) -> Destination:
+    """Read AETITLE@HOST:PORT."""
     try:
         title, _, rest = text.partition("@")
         host, _, port = rest.rpartition(":")
         return Destination(name="to", ae_title=title, host=host, port=int(port))
     except ValueError:
-        raise ConfigError(f"--to {text} cannot be read", hint="write it as AETITLE@HOST:PORT") from None
+        raise ConfigError(f"{option} {text} cannot be read", hint="write it as AETITLE@HOST:PORT") from None

@@ -1,8 +1,9 @@
-"""Commands that run and look after a node: serve, check, conformance, bench, reconcile, models, db."""
+"""Commands that run and look after a node: serve, conformance, bench, reconcile, models, db."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,6 @@ db = typer.Typer(help="The database.", no_args_is_help=True)
 def register(app: typer.Typer) -> None:
     """Add this family of commands."""
     app.command()(serve)
-    app.command()(check)
     app.command()(conformance)
     app.command()(bench)
     app.command()(reconcile)
@@ -42,25 +42,7 @@ def serve(config: Config = None, roles: RoleNames = ALL_ROLES) -> None:
     """
     from cxrd.service import node  # noqa: PLC0415 - `cxrd studies ls` should not pay for the whole daemon
 
-    node.serve(load(config), tuple(part.strip() for part in roles.split(",") if part.strip()))
-
-
-def check(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - a flag is what typer makes of it
-    """Look at everything the node needs, one line each, and say what to do about what is red.
-
-    Example: cxrd check --config config/cxrd.toml
-    """
-    from cxrd.service import inspection  # noqa: PLC0415 - as in serve
-
-    found = inspection.inspect(load(config))
-    printing.rows(
-        "cxrd check",
-        ("state", "name", "found", "todo"),
-        [{"state": "ok" if c.ok else "RED", **c._asdict(), "todo": "" if c.ok else c.todo} for c in found],
-        as_json=as_json,
-    )
-    if not all(c.ok for c in found):
-        raise typer.Exit(1)
+    node.serve(load(config), partial(load, config), tuple(part.strip() for part in roles.split(",") if part.strip()))
 
 
 def reconcile(

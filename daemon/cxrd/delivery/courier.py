@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from cxrd.crashpoints import reach
 from cxrd.delivery.sender import Outcome, Outgoing, SendResult, echo, send
+from cxrd.errors import ConfigError
 from cxrd.findings import ArtefactKind
 from cxrd.settings import Settings
 from cxrd.store import jobs, lanes, results
@@ -47,9 +48,15 @@ class Courier:
         self._database = database
         self._payload = payload
         self._settings = settings
-        self._destinations = {d.name: d for d in settings.destinations}
         self._metrics = metrics
         self._log: Any = logger()
+        self.follow(settings)
+
+    def follow(self, settings: Settings) -> None:
+        """Send to other destinations from the next claim on."""
+        names = [d.name for d in settings.destinations]
+        self._metrics.expect(m.DELIVERIES, destination=names, outcome=Outcome)
+        self._destinations = {d.name: d for d in settings.destinations}
 
     def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
         """Lease one delivery of a destination that is open and has a free sender."""
@@ -62,7 +69,9 @@ class Courier:
             yield self._deliver(claim)
 
     def _deliver(self, claim: jobs.Claim) -> Step:
-        destination = self._destinations[claim.lane]
+        destination = self._destinations.get(claim.lane)
+        if destination is None:  # it was claimed a moment before the configuration changed
+            raise ConfigError(lanes.unknown(claim.lane))
         with self._database.read() as connection:
             knock = lanes.must_knock(connection, destination.name)
         if knock and not echo(destination, self._settings.dicom.ae_title):

@@ -142,12 +142,19 @@ def send(destination: Destination, calling_ae: str, objects: Sequence[Outgoing])
 
 def echo(destination: Destination, calling_ae: str) -> bool:
     """Whether the peer answers a C-ECHO."""
+    return not echo_fault(destination, calling_ae)
+
+
+def echo_fault(destination: Destination, calling_ae: str) -> str:
+    """Why the peer does not answer a C-ECHO, "" when it does."""
     association = _associate(destination, calling_ae, [build_context(Verification)])
     if not association.is_established:
-        return False
-    status = association.send_c_echo()
+        return "the peer accepts no C-ECHO" if association.rejected_contexts else _unreachable(association)[2]
+    answer = association.send_c_echo()
     association.release()
-    return bool(status) and int(status.Status) == 0x0000
+    if "Status" not in answer:
+        return "the association ended before an answer came"
+    return "" if int(answer.Status) == 0x0000 else f"status 0x{int(answer.Status):04X}"
 
 
 def _associate(destination: Destination, calling_ae: str, contexts: list[PresentationContext]) -> Association:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from cxrd.inference.graph import INPUT, MASK, Graph, open_graph
 from cxrd.inference.manifest import GRAPH, Manifest
 from cxrd.inference.packages import read_package
 from cxrd.inference.session import CPU, CUDA
+from cxrd.inference.thresholds import Thresholds, at_site
 
 __all__ = ["CPU", "CUDA", "Classifier", "InferenceError", "Outputs", "load"]
 
@@ -65,6 +68,18 @@ class Classifier:
     def takes_mask(self) -> bool:
         """Whether the model wants lungs beside the film."""
         return MASK in self.manifest.inputs
+
+    def at(self, chosen: Thresholds) -> Self:
+        """The same graphs under a site's operating points; make it from the loaded model, not from such a one.
+
+        Raises
+        ------
+        ConfigError
+            A threshold of a class that the model does not have, or does not report.
+        """
+        moved = copy(self)
+        moved.manifest = at_site(self.manifest, chosen)
+        return moved
 
     def run(self, images: NDArray[np.float32], masks: NDArray[np.float32] | None = None) -> Outputs:
         """Judge a batch.

@@ -15,6 +15,7 @@ need. Status codes and what they mean to a sender:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Protocol
@@ -53,6 +54,10 @@ HEADER_TAGS = (
 
 class Observer(Protocol):
     """Told what happens at the door."""
+
+    def sources(self, names: Sequence[str]) -> None:
+        """These may send from now on."""
+        ...
 
     def association(self, source: str, outcome: str) -> None:
         """One association was asked for."""
@@ -141,6 +146,11 @@ class Listener:
         port = int(self._server.socket.getsockname()[1])
         self._log.info("listening", ae_title=self._settings.ae_title, port=port)
         return port
+
+    def follow(self, settings: Dicom) -> None:
+        """Ask other sources from the next association and object on; open associations are not cut."""
+        self._settings = settings
+        self._observer.sources([source.name for source in settings.sources])
 
     def stop(self) -> None:
         """Stop listening; an association that is cut here leaves its unacknowledged object with the sender."""

@@ -1,45 +1,143 @@
-"""``cxrd check``: everything a node needs, looked at from outside before or while it runs."""
+"""``cxrd check``: everything a node needs, looked at from outside before or while it runs.
+
+Lines come in the order a repair would go: configuration, database, clock, disk, models, ports, sources,
+destinations, queue. Certificates are not among them, because there are no TLS settings yet.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
-from cxrd.delivery import sender
-from cxrd.errors import CxrdError
+from cxrd.errors import CxrdError, StoreError
 from cxrd.inference import engine
 from cxrd.inference.packages import find_packages
-from cxrd.settings import Settings
+from cxrd.service.connecting import destinations, port
+from cxrd.service.node import sqlite_file
+from cxrd.service.reloading import check_thresholds
+from cxrd.settings import ROLES, Settings
+from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import open_payloads
+from cxrd.store.schema import JobState
 from cxrd.watch.health import Check, disk
 
+CLOCK_LIMIT_S = 5.0
+"""How far our clock may be from the database's, and behind the newest row."""
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
-def inspect(settings: Settings) -> list[Check]:
-    """Look at database, storage, models, ports and destinations, in the order a repair would go."""
-    found = [_database(settings), _storage(settings), *_models(settings)]
+
+def inspect(settings: Settings, where: str = "defaults", clock: Callable[[], float] = time.time) -> list[Check]:
+    """Look at everything.
+
+    Parameters
+    ----------
+    settings : Settings
+        A configuration that could be read.
+    where : str
+        Where it was read from.
+    clock : callable
+        Epoch seconds of this machine.
+    """
+    database, trouble = _database(settings)
+    roles = _running(database)
+    found = [Check("configuration", ok=True, found=f"{where}, digest {settings.fingerprint()[:12]}"), trouble]
+    found += [_clock(database, clock), _synchronised(), _storage(settings), *_models(settings), _decoders()]
     found += [
-        _port("DICOM port", settings.dicom.bind, settings.dicom.port),
-        _port("web port", settings.web.bind, settings.web.port),
-        _sources(settings),
-        *_destinations(settings),
+        port("DICOM port", settings.dicom.bind, settings.dicom.port, ours="listen" in roles),
+        port("web port", settings.web.bind, settings.web.port, ours="web" in roles),
+        _web(settings),
+        *_sources(settings),
+        *destinations(settings),
+        *_dead(database),
     ]
     return found
 
 
-def _database(settings: Settings) -> Check:
+def refused(error: CxrdError) -> Check:
+    """The line of a configuration that could not be read."""
+    return Check(
+        "configuration",
+        ok=False,
+        found=error.message,
+        todo=error.hint or "repair the keys named; config/cxrd.toml shows all",
+    )
+
+
+def _database(settings: Settings) -> tuple[Database | None, Check]:
+    """The database where it can be asked, and its line."""
+    file = sqlite_file(settings.database.url)
+    if file is not None and not file.exists():
+        return None, _new_database(file)
     try:
-        Database(settings.database.url).check_schema()
+        database = Database(settings.database.url)
+        database.check_schema()
+        if file is not None and not os.access(file, os.W_OK):
+            raise StoreError(f"{file} cannot be written", hint=f"give it to the user that runs cxrd: chown cxrd {file}")
     except CxrdError as error:
-        return Check("database", ok=False, found=error.message, todo=error.hint)
-    return Check("database", ok=True, found="answers, schema is current")
+        return None, Check("database", ok=False, found=error.message, todo=error.hint)
+    return database, Check("database", ok=True, found=f"{database.engine.dialect.name} answers, schema is current")
+
+
+def _new_database(file: Path) -> Check:
+    folder = next(p for p in file.parents if p.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        todo = f"make {file.parent} a folder that this user can write"
+        return Check("database", ok=False, found=f"{file} is not there and cannot be made", todo=todo)
+    return Check("database", ok=True, found=f"{file} will be made when cxrd serve starts")
+
+
+def _running(database: Database | None) -> set[str]:
+    """Roles with a young heartbeat on this machine."""
+    if database is None:
+        return set()
+    with database.read() as connection:
+        now = database.now(connection)
+        beats = views.last_beat_by_role(connection, host=socket.gethostname())
+    return {role for role in ROLES if now - beats.get(role, 0.0) < 120}
+
+
+def _clock(database: Database | None, clock: Callable[[], float]) -> Check:
+    """Our clock against the database's and against the newest row: leases, due times and dates of reports use it."""
+    if database is None:
+        return Check("clock", ok=True, found="nothing to compare it with yet")
+    with database.read() as connection:
+        behind = max(database.now(connection), views.newest_audit_at(connection)) - clock()
+    todo = "set it right and keep it so (timedatectl set-ntp true, or chrony); then start cxrd again"
+    if behind > CLOCK_LIMIT_S:
+        return Check("clock", ok=False, found=f"{behind:.0f} s behind the database's newest time", todo=todo)
+    with database.read() as connection:
+        ahead = clock() - database.now(connection)
+    if ahead > CLOCK_LIMIT_S:
+        return Check("clock", ok=False, found=f"{ahead:.0f} s ahead of the database's", todo=todo)
+    return Check("clock", ok=True, found="agrees with the database")
+
+
+def _synchronised() -> Check:
+    """What the kernel knows of a time service (adjtimex(2) with no change asked)."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "adjtimex"):
+        return Check("time service", ok=True, found="cannot be asked on this system")
+    if libc.adjtimex(ctypes.byref((ctypes.c_ubyte * 512)())) == _TIME_ERROR:
+        todo = "enable chrony or systemd-timesyncd: several machines and every report rely on the clock"
+        return Check("time service", ok=True, warn=True, found="the clock is not synchronised", todo=todo)
+    return Check("time service", ok=True, found="the clock is synchronised")
 
 
 def _storage(settings: Settings) -> Check:
+    todo = f"make {settings.storage.dir} a folder that this user can write"
     try:
-        free = open_payloads(settings.storage).free_bytes()
+        store = open_payloads(settings.storage)
+        free = store.free_bytes()
     except (CxrdError, OSError) as error:
-        return Check("storage", ok=False, found=str(error), todo=f"make {settings.storage.dir} writable for this user")
+        return Check("disk", ok=False, found=str(error), todo=todo)
+    if settings.storage.dir.is_dir() and not os.access(settings.storage.dir, os.W_OK):
+        return Check("disk", ok=False, found=f"{settings.storage.dir} cannot be written", todo=todo)
     return disk(free, settings.storage.min_free_mb * 2**20)
 
 
@@ -55,47 +153,66 @@ def _models(settings: Settings) -> Iterator[Check]:
             classifier = engine.load(folder, settings.inference.provider, settings.inference.threads)
         except CxrdError as error:
             yield Check(name, ok=False, found=error.message, todo=error.hint)
-        else:
-            yield Check(name, ok=True, found=f"digest {classifier.ref.digest[:12]}, runs on {classifier.provider}")
-
-
-def _port(name: str, bind: str, port: int) -> Check:
-    """Free, or held by a node that runs; both are sound, a foreign holder shows at ``cxrd serve``."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((bind, port))
-        except OSError as error:
-            taken = Check(name, ok=True, found=f"{bind}:{port} is in use, by cxrd if it is running")
-            wrong = Check(
-                name, ok=False, found=f"{bind}:{port}: {error.strerror}", todo="choose another address or port"
-            )
-            return taken if error.errno in _IN_USE else wrong
-    return Check(name, ok=True, found=f"{bind}:{port} is free")
-
-
-_IN_USE = (98, 48)  # EADDRINUSE on Linux and macOS
-
-
-def _sources(settings: Settings) -> Check:
-    names = ", ".join(s.name for s in settings.dicom.sources)
-    if names:
-        return Check("sources", ok=True, found=names)
-    return Check("sources", ok=True, found="none configured: every caller is accepted")
-
-
-def _destinations(settings: Settings) -> Iterator[Check]:
-    if not settings.destinations:
+            continue
+        provider = classifier.provider
+        slow = provider == engine.CPU and settings.inference.provider == "auto" and Path("/dev/nvidiactl").exists()
         yield Check(
-            "destinations", ok=False, found="none configured: results stay in this node", todo="add [[destinations]]"
+            name,
+            ok=True,
+            warn=slow,
+            found=f"digest {classifier.ref.digest[:12]}, runs on {provider}",
+            todo="a GPU is here, unused: pip install 'onnxruntime-gpu[cuda,cudnn]', or set inference.provider to cpu",
         )
-    for destination in settings.destinations:
-        up = sender.echo(destination, settings.dicom.ae_title)
-        where = f"{destination.ae_title}@{destination.host}:{destination.port}"
-        todo = "is it running, does it know our AE title, does a firewall stand between?"
+    if settings.models.thresholds:
+        yield _thresholds(settings)
+
+
+def _thresholds(settings: Settings) -> Check:
+    try:
+        check_thresholds(settings)
+    except CxrdError as error:
+        return Check("thresholds", ok=False, found=error.message, todo=error.hint)
+    moved = sum(map(len, settings.models.thresholds.values()))
+    return Check("thresholds", ok=True, found=f"{moved} chosen by this site")
+
+
+def _decoders() -> Check:
+    if find_spec("gdcm") is None:
+        return Check("decoders", ok=True, found="no library that aborts the process on broken streams")
+    todo = "pip uninstall python-gdcm; cxrd decodes every transfer syntax without it"
+    return Check("decoders", ok=False, found="python-gdcm is installed: one broken file could end a process", todo=todo)
+
+
+def _web(settings: Settings) -> Check:
+    if settings.web.bind in {"127.0.0.1", "::1", "localhost"}:
+        return Check("web access", ok=True, found="from this machine only")
+    todo = "there is no login: bind to 127.0.0.1, or let only a proxy that asks who it is, and Prometheus, reach it"
+    return Check("web access", ok=True, warn=True, found=f"every machine that reaches {settings.web.bind}", todo=todo)
+
+
+def _sources(settings: Settings) -> Iterator[Check]:
+    if not settings.dicom.sources:
+        todo = "name who may send in [[dicom.sources]]: open is right for a bench, wrong for a hospital"
+        yield Check("sources", ok=True, warn=True, found="none configured: every caller is accepted", todo=todo)
+    for source in settings.dicom.sources:
+        unknown = [host for host in source.hosts if not source.resolves(host)]
         yield Check(
-            f"destination {destination.name}",
-            ok=up,
-            found=f"{where} {'answers' if up else 'does not answer'} C-ECHO",
-            todo=todo,
+            f"source {source.name}",
+            ok=not unknown,
+            found=f"no address is known for {', '.join(unknown)}" if unknown else f"{source.ae_title} may send",
+            todo="correct the name in hosts, or the DNS of this machine: this source is rejected until then",
         )
+
+
+def _dead(database: Database | None) -> Iterator[Check]:
+    if database is None:
+        return
+    with database.read() as connection:
+        dead = sum(n for (_, state), n in views.jobs_by_kind_state(connection).items() if state == JobState.DEAD)
+    yield Check(
+        "queue",
+        ok=True,
+        warn=bool(dead),
+        found=f"{dead} job(s) gave up" if dead else "no job gave up",
+        todo="cxrd studies ls --state failed, cxrd studies show UID says why, cxrd studies requeue UID tries again",
+    )

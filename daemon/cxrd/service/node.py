@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from cxrd.errors import ConfigError
-from cxrd.inference.packages import find_packages, read_package
+from cxrd.service.reloading import check_thresholds
 from cxrd.service.supervisor import Supervisor, only_supervisor
 from cxrd.settings import ROLES, Settings
 from cxrd.store import jobs
@@ -17,13 +17,20 @@ from cxrd.store.database import Database
 from cxrd.watch import logs
 
 
-def serve(settings: Settings, roles: Sequence[str] = ROLES, on_start: Callable[[], None] = lambda: None) -> None:
+def serve(
+    settings: Settings,
+    read_again: Callable[[], Settings],
+    roles: Sequence[str] = ROLES,
+    on_start: Callable[[], None] = lambda: None,
+) -> None:
     """Run roles under a supervisor until SIGTERM or SIGINT.
 
     Parameters
     ----------
     settings : Settings
         The frozen configuration.
+    read_again : callable
+        Reads it anew on SIGHUP.
     roles : sequence of str
         Which of ``listen, infer, build, deliver, tick, web`` to run here.
     on_start : callable
@@ -39,19 +46,18 @@ def serve(settings: Settings, roles: Sequence[str] = ROLES, on_start: Callable[[
         raise ConfigError(f"unknown role {', '.join(unknown)}", hint=f"roles are {', '.join(ROLES)}")
     logs.configure("supervisor", json=not sys.stderr.isatty())
     if "infer" in roles:
-        for folder in find_packages(settings.models.dir, settings.models.enabled):
-            read_package(folder)
+        check_thresholds(settings)
     database = Database(settings.database.url)
     file = sqlite_file(settings.database.url)
     if file is None:
         database.check_schema()
-        Supervisor(settings, roles, database).run(on_start)
+        Supervisor(settings, roles, database, read_again).run(on_start)
         return
     with only_supervisor(file.parent):
         database.upgrade()
         with database.write() as connection:  # the last supervisor's children died with it
             jobs.void_leases(connection, database.now(connection))
-        Supervisor(settings, roles, database).run(on_start)
+        Supervisor(settings, roles, database, read_again).run(on_start)
 
 
 def sqlite_file(url: str) -> Path | None:

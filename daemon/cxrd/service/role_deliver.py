@@ -6,7 +6,9 @@ from threading import Thread
 
 from cxrd.delivery.courier import Courier
 from cxrd.service.roles import Parts
+from cxrd.settings import Settings
 from cxrd.store import lanes
+from cxrd.watch import metrics as m
 from cxrd.work.loop import Loop
 
 MAX_SENDERS = 16
@@ -14,18 +16,40 @@ MAX_SENDERS = 16
 
 def run(parts: Parts) -> None:
     """Send what is due to every destination that takes it."""
-    destinations = parts.settings.destinations
-    with parts.database.write() as connection:
-        lanes.register(connection, [d.name for d in destinations])
+    parts.metrics.expect(m.STAGE, stage=["deliver"])
+    parts.metrics.expect(m.TURNAROUND_SECONDS)
+    senders = _Senders(parts)
+    senders.follow(parts.settings)
+    parts.follow(senders.follow)
     parts.ready()
-    senders = min(MAX_SENDERS, max(1, sum(d.max_associations for d in destinations)))
-    threads = [Thread(target=_loop(parts, number).run, name=f"sender-{number}") for number in range(senders)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    parts.stop.wait()
+    senders.join()
 
 
-def _loop(parts: Parts, number: int) -> Loop:
-    courier = Courier(parts.database, parts.payload, parts.settings, parts.metrics)
-    return Loop(parts.database, courier, f"{parts.worker_id}#{number}", parts.settings.work, parts.stop)
+class _Senders:
+    """As many threads as the destinations may have associations; they share what is to be done."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._courier = Courier(parts.database, parts.payload, parts.settings, parts.metrics)
+        self._threads: list[Thread] = []
+
+    def follow(self, settings: Settings) -> None:
+        """Send to other destinations from the next claim on; a sender that is not needed any more finds no work."""
+        with self._parts.database.write() as connection:
+            lanes.register(connection, [d.name for d in settings.destinations])
+        self._courier.follow(settings)
+        wanted = min(MAX_SENDERS, max(1, sum(d.max_associations for d in settings.destinations)))
+        while len(self._threads) < wanted:
+            number = len(self._threads)
+            self._threads.append(Thread(target=self._loop(number).run, name=f"sender-{number}"))
+            self._threads[-1].start()
+
+    def join(self) -> None:
+        """Wait until each has finished what it holds."""
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self, number: int) -> Loop:
+        parts = self._parts
+        return Loop(parts.database, self._courier, f"{parts.worker_id}#{number}", parts.settings.work, parts.stop)

@@ -14,9 +14,10 @@ def run(parts: Parts) -> None:
         parts.database,
         parts.payload,
         min_free_bytes=parts.settings.storage.min_free_mb * 2**20,
-        observer=ListenerMetrics(parts.metrics),
+        observer=ListenerMetrics(parts.metrics, [source.name for source in parts.settings.dicom.sources] or ["any"]),
     )
     listener.start()
+    parts.follow(lambda settings: listener.follow(settings.dicom))
     parts.ready()
     parts.stop.wait()
     listener.stop()

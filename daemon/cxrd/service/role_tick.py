@@ -5,20 +5,42 @@ from __future__ import annotations
 from functools import partial
 
 from cxrd.delivery import sender
+from cxrd.inference.manifest import Manifest
+from cxrd.inference.packages import find_packages, read_package
+from cxrd.inference.reference import Reference, read_reference
 from cxrd.intake.adoption import Adoption
 from cxrd.service.roles import Parts
+from cxrd.settings import Settings
+from cxrd.work.drift import Drifting
 from cxrd.work.upkeep import Upkeep
 
 
 def run(parts: Parts) -> None:
     """Run the chores until told to stop."""
-    parts.ready()
     settings = parts.settings
-    Upkeep(
+    drifting = Drifting(_references(settings), settings, parts.metrics)
+    upkeep = Upkeep(
         parts.database,
         parts.payload,
         settings,
-        echoes={d.name: partial(sender.echo, d, settings.dicom.ae_title) for d in settings.destinations},
+        ask=partial(sender.echo, calling_ae=settings.dicom.ae_title),
         adopt=Adoption(parts.database, parts.payload),
+        drifting=drifting,
         metrics=parts.metrics,
-    ).run(parts.stop)
+    )
+
+    def follow(new: Settings) -> None:
+        drifting.follow(new)
+        upkeep.follow(new)
+
+    parts.follow(follow)
+    parts.ready()
+    upkeep.run(parts.stop)
+
+
+def _references(settings: Settings) -> list[tuple[Manifest, Reference]]:
+    found = []
+    for folder in find_packages(settings.models.dir, settings.models.enabled):
+        manifest, _ = read_package(folder)
+        found.append((manifest, read_reference(folder, manifest)))
+    return found

@@ -9,4 +9,4 @@ from cxrd.web.server import serve_web
 def run(parts: Parts) -> None:
     """Serve HTTP until told to stop."""
     parts.ready()
-    serve_web(parts.settings, parts.database, parts.payload, parts.stop, parts.metrics_dir)
+    serve_web(parts.settings, parts.database, parts.payload, parts.stop, parts.metrics_dir, parts.follow)

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing.connection import Connection
 from threading import Event
 from typing import Any
 
 from cxrd import __version__, crashpoints
 from cxrd.errors import CxrdError
+from cxrd.service.reloading import Apply, Follower
 from cxrd.settings import Settings
 from cxrd.store import jobs
 from cxrd.store.database import Database
@@ -37,6 +39,8 @@ class Parts:
     ----------
     metrics_dir : str
         Where the processes of this node keep their metrics.
+    follow : callable
+        To be called with what takes up new settings while the role runs.
     ready : callable
         To be called once the role can work: from then on it beats, and the node counts it as there.
     stop : Event
@@ -49,11 +53,12 @@ class Parts:
     metrics: m.Metrics
     worker_id: str
     metrics_dir: str
+    follow: Callable[[Apply], None]
     ready: Callable[[], None]
     stop: Event
 
 
-def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metrics_dir: str) -> None:
+def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metrics_dir: str, wire: Connection) -> None:
     """Run one role until SIGTERM; the target of a child process.
 
     Parameters
@@ -68,6 +73,8 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
         How often this role was started before.
     metrics_dir : str
         Where the processes of this node keep their metrics.
+    wire : Connection
+        Brings new settings from the supervisor.
     """
     die_with_parent()
     logs.configure(role, json=not sys.stderr.isatty())
@@ -75,7 +82,11 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor reads the file, once for all roles
+    follower = Follower(wire)
+    follower.start()
     metrics = m.Metrics()
+    metrics.expect(m.RESTARTS, role=[role])
     if restarts:
         metrics.count(m.RESTARTS, role=role)
     else:
@@ -89,7 +100,7 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
         heartbeat.start()
 
     payload = open_payloads(settings.storage)
-    parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, ready, stop)
+    parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, follower.follow, ready, stop)
     try:
         import_module(f"cxrd.service.role_{role}").run(parts)
         heartbeat.stop()

@@ -5,6 +5,7 @@ a driver) is killed, because it may hold a lock or work that nobody else can tak
 drains: children stop claiming, finish what they hold and leave. A second one, or a drain that takes too long,
 kills. When the supervisor itself is killed its children die with it (``die_with_parent``) and the next supervisor
 voids their leases.
+SIGHUP reads the configuration again (``reloading``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from threading import Thread
@@ -27,10 +28,13 @@ from uuid import uuid4
 
 from prometheus_client.multiprocess import mark_process_dead
 
-from cxrd.errors import ConfigError, StoreError
+from cxrd import __version__
+from cxrd.errors import ConfigError, CxrdError, StoreError
+from cxrd.service.reloading import review, tell
 from cxrd.service.roles import run_role
 from cxrd.settings import Settings
-from cxrd.store import jobs, views
+from cxrd.store import audit, jobs, views
+from cxrd.store.audit import What
 from cxrd.store.database import Database
 from cxrd.watch.logs import logger
 
@@ -45,6 +49,7 @@ class Child:
 
     role: str
     process: SpawnProcess | None = None
+    wire: Connection | None = None
     worker_id: str = ""
     started: float = 0.0
     failures: int = 0
@@ -61,18 +66,24 @@ class Supervisor:
     ----------
     settings : Settings
         The frozen configuration; children get the same value.
+    read_again : callable
+        Reads the configuration anew on SIGHUP; raises ConfigError.
     roles : sequence of str
         Which roles run here.
     database : Database
         Where leases of dead children are given back.
     """
 
-    def __init__(self, settings: Settings, roles: Sequence[str], database: Database) -> None:
+    def __init__(
+        self, settings: Settings, roles: Sequence[str], database: Database, read_again: Callable[[], Settings]
+    ) -> None:
         self._settings = settings
+        self._read_again = read_again
         self._database = database
         self._children = {role: Child(role) for role in roles}
         self._context = multiprocessing.get_context("spawn")
         self._signals = 0
+        self._asked_to_reload = False
         self._wake_read, self._wake_write = os.pipe()
         self._metrics_dir = tempfile.mkdtemp(prefix="cxrd-metrics-")
         self._log: Any = logger()
@@ -80,6 +91,7 @@ class Supervisor:
     def run(self, on_start: Callable[[], None] = lambda: None) -> None:
         """Run until drained."""
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir  # prometheus_client reads it when a child imports it
+        self._audit(What.CONFIG_LOADED, {"digest": self._settings.fingerprint(), "version": __version__})
         with self._signal_handlers():
             for child in self._children.values():
                 self._start(child)
@@ -98,6 +110,47 @@ class Supervisor:
         for ready in wait([*running, self._wake_read], timeout=0.5):
             if ready in running:
                 self._ended(running[ready])
+            else:
+                os.read(self._wake_read, 64)
+        if self._asked_to_reload:
+            self._asked_to_reload = False
+            self._reload()
+
+    def _reload(self) -> None:
+        """Take the file as it is now, whole; on any fault every role goes on with what it had."""
+        old = self._settings
+        try:
+            new = self._read_again()
+            keys = review(old, new)
+            self._tell(old, new)
+        except CxrdError as error:
+            self._log.error("configuration refused; the old one stays in force", error=str(error))
+            self._audit(What.CONFIG_REFUSED, {"digest": old.fingerprint(), "error": str(error)})
+            return
+        self._settings = new
+        self._log.info("configuration reloaded", changed=keys, digest=new.fingerprint()[:12])
+        told = {"digest": new.fingerprint(), "before": old.fingerprint(), "changed": keys}
+        self._audit(What.CONFIG_RELOADED, told)
+
+    def _tell(self, old: Settings, new: Settings) -> None:
+        told: list[Child] = []
+        for child in self._children.values():
+            if child.wire is None:
+                continue
+            told.append(child)
+            if fault := tell(child.wire, new):
+                for one in told:
+                    if one.wire is not None:
+                        tell(one.wire, old)
+                raise ConfigError(f"role {child.role} did not take it: {fault}")
+
+    def _audit(self, what: What, detail: dict[str, Any]) -> None:
+        """Note which configuration is in force; a database that is away must not keep the node from it."""
+        try:
+            with self._database.write() as connection:
+                audit.record(connection, self._database.now(connection), what, audit.CONFIG, detail)
+        except StoreError as error:
+            self._log.warning("the audit trail does not know the configuration", error=str(error))
 
     def _watch(self) -> None:
         while not self._signals:
@@ -130,9 +183,11 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.worker_id = f"{child.role}@{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
-        told = (self._settings, child.role, child.worker_id, child.restarts, self._metrics_dir)
+        child.wire, theirs = self._context.Pipe()
+        told = (self._settings, child.role, child.worker_id, child.restarts, self._metrics_dir, theirs)
         process = self._context.Process(target=run_role, args=told, name=f"cxrd-{child.role}")
         process.start()
+        theirs.close()
         child.process, child.started = process, monotonic()
         self._log.info("role started", started=child.role, pid=process.pid)
 
@@ -143,7 +198,7 @@ class Supervisor:
         process.join()
         code = process.exitcode
         mark_process_dead(process.pid, self._metrics_dir)  # type: ignore[no-untyped-call]
-        child.process = None
+        child.process = child.wire = None
         child.failures = 0 if monotonic() - child.started > HEALTHY_S else child.failures + 1
         child.restarts += 1
         pause = min(BACKOFF_CAP_S, 0.1 * 2.0 ** (child.failures - 1)) if child.failures else 0.0
@@ -180,8 +235,11 @@ class Supervisor:
             process.join()
 
     def _signal_handlers(self) -> _Handlers:
-        def note(_number: int, _frame: object) -> None:
-            self._signals += 1
+        def note(number: int, _frame: object) -> None:
+            if number == signal.SIGHUP:
+                self._asked_to_reload = True
+            else:
+                self._signals += 1
             os.write(self._wake_write, b"!")
 
         return _Handlers(note)
@@ -195,7 +253,7 @@ class _Handlers:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._handler)
 
     def __exit__(self, *_: object) -> None:

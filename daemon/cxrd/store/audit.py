@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from cxrd.store import schema
 
 ACTOR = "cxrd"
+CONFIG = "config"  # the subject of what is told of the configuration
 GENESIS = "0" * 64
 SEAL_ROWS = 5000
 
@@ -42,6 +43,9 @@ class What(StrEnum):
     DESTINATION_OPEN = "destination_open"
     DESTINATION_PAUSED = "destination_paused"
     DESTINATION_RESUMED = "destination_resumed"
+    CONFIG_LOADED = "config_loaded"
+    CONFIG_RELOADED = "config_reloaded"
+    CONFIG_REFUSED = "config_refused"
 
 
 def record(

@@ -118,11 +118,15 @@ def clamp(connection: Connection, now: float) -> int:
     return connection.execute(update(schema.dest).where(late).values(open_until=now)).rowcount
 
 
+def unknown(lane: str) -> str:
+    """What is said of a delivery to a destination that nobody configures any more."""
+    return f"destination {lane} is not configured any more; configure it and requeue the study"
+
+
 def bury_strays(connection: Connection, now: float, names: Collection[str]) -> int:
     """Bury deliveries to destinations that nobody configures any more, with what to do about it; how many."""
     stray = (_job.kind == JobKind.DELIVER, _job.state == JobState.READY, _job.lane.not_in(names))
     rows = connection.execute(select(schema.job).where(*stray).with_for_update(skip_locked=True)).all()
     for row in rows:
-        error = f"destination {row.lane} is not configured any more; configure it and requeue the study"
-        jobs.bury_unclaimed(connection, now, row, error=error)
+        jobs.bury_unclaimed(connection, now, row, error=unknown(row.lane))
     return len(rows)

@@ -38,6 +38,10 @@ class Payloads(Protocol):
         """A local file of that name, for what reads files; ``read_payload`` checks it."""
         ...
 
+    def total_bytes(self) -> int:
+        """Size of the local volume."""
+        ...
+
     def free_bytes(self) -> int:
         """Free bytes on the local volume."""
         ...
@@ -145,6 +149,10 @@ class PayloadStore:
     def path(self, digest: str) -> Path:
         """As :meth:`file`."""
         return self.root / digest[:2] / digest[2:4] / digest
+
+    def total_bytes(self) -> int:
+        """Size of the volume."""
+        return shutil.disk_usage(self.root).total
 
     def free_bytes(self) -> int:
         """Free bytes on the volume, for an unprivileged writer."""

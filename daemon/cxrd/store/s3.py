@@ -115,6 +115,10 @@ class S3Payloads:
             self._keep(copy, data)
         return copy
 
+    def total_bytes(self) -> int:
+        """Size of the volume of local copies."""
+        return shutil.disk_usage(self._copies).total
+
     def free_bytes(self) -> int:
         """Free bytes of the volume of local copies; S3 itself has no such number."""
         return shutil.disk_usage(self._copies).free

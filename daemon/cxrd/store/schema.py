@@ -162,6 +162,16 @@ inference = Table(
     UniqueConstraint("study_uid", "input_digest", "model_digest", "config_digest", name="inference_once"),
 )
 
+observation = Table(
+    "observation",
+    metadata,
+    Column("id", _key, primary_key=True),
+    Column("inference_id", _key, ForeignKey("inference.id"), nullable=False, index=True),
+    Column("source", String(64), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("seen", JSON, nullable=False),
+)
+
 artefact = Table(
     "artefact",
     metadata,

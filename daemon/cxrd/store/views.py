@@ -9,10 +9,12 @@ from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
 from cxrd.findings import StudyAnalysis
 from cxrd.store import schema
+from cxrd.store.audit import CONFIG, What
 from cxrd.store.lanes import FAILURES_TO_CLOSE
-from cxrd.store.schema import JobKind, JobState
+from cxrd.store.schema import JobKind, JobState, StudyState
 
 NO_STUDY = "(no study UID)"
+UNFINISHED = (StudyState.RECEIVED, StudyState.ANALYSED, StudyState.REPORTED)
 Rows = tuple[dict[str, Any], ...]
 
 
@@ -211,6 +213,27 @@ def oldest_job_age_by_kind(connection: Connection, now: float) -> dict[str, floa
     return {kind: max(0.0, now - due) for kind, due in connection.execute(query)}
 
 
+def oldest_study_age_by_state(connection: Connection, now: float) -> dict[str, float]:
+    """Seconds since the last image of the oldest study in each state that is no end; 0 where there is none."""
+    s = schema.study.c
+    found = dict.fromkeys(map(str, UNFINISHED), 0.0)
+    query = select(s.state, func.min(s.last_at)).where(s.state.in_(UNFINISHED)).group_by(s.state)
+    return found | {str(state): max(0.0, now - last) for state, last in connection.execute(query)}
+
+
+def paused_by_dest(connection: Connection) -> dict[str, bool]:
+    """Whether an operator keeps each destination from being sent to."""
+    d = schema.dest.c
+    return {str(name): bool(paused) for name, paused in connection.execute(select(d.name, d.paused))}
+
+
+def config_refused(connection: Connection) -> bool:
+    """Whether the newest configuration that this node was asked to take was refused."""
+    a = schema.audit.c
+    query = select(a.what).where(a.subject == CONFIG).order_by(a.id.desc()).limit(1)
+    return connection.execute(query).scalar() == What.CONFIG_REFUSED
+
+
 def oldest_undelivered_by_dest(connection: Connection, now: float) -> dict[str, float]:
     """Seconds since the oldest object that each destination has not taken was built."""
     a, d = schema.artefact.c, schema.delivery.c
@@ -230,10 +253,12 @@ def last_instance_by_source(connection: Connection) -> dict[str, float]:
     return {str(source): float(at) for source, at in connection.execute(query)}
 
 
-def last_beat_by_role(connection: Connection) -> dict[str, float]:
-    """The youngest heartbeat of each role, epoch seconds."""
+def last_beat_by_role(connection: Connection, host: str | None = None) -> dict[str, float]:
+    """The youngest heartbeat of each role, epoch seconds; only of one machine's roles where it is named."""
     w = schema.worker.c
     query = select(w.role, func.max(w.beat_at)).group_by(w.role)
+    if host is not None:
+        query = query.where(w.host == host)
     return {str(role): float(at) for role, at in connection.execute(query)}
 
 
@@ -241,6 +266,12 @@ def last_beat_by_worker(connection: Connection) -> dict[str, float]:
     """The youngest heartbeat of each worker, epoch seconds."""
     w = schema.worker.c
     return {str(worker): float(at) for worker, at in connection.execute(select(w.id, w.beat_at))}
+
+
+def newest_audit_at(connection: Connection) -> float:
+    """When the newest row of the audit trail was written, epoch seconds; 0 when there is none."""
+    a = schema.audit.c
+    return float(connection.execute(select(a.at).order_by(a.id.desc()).limit(1)).scalar() or 0.0)
 
 
 def audit_seal_lag(connection: Connection, now: float) -> float:

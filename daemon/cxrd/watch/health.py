@@ -18,13 +18,21 @@ class Check(NamedTuple):
     found : str
         What was found, without patient data.
     todo : str
-        What to do when it is red.
+        What to do when it is red, or warns.
+    warn : bool
+        It works, and yet somebody should look.
     """
 
     name: str
     ok: bool
     found: str
     todo: str = ""
+    warn: bool = False
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``warn`` or ``fail``."""
+        return "fail" if not self.ok else "warn" if self.warn else "ok"
 
 
 def ready(checks: Sequence[Check]) -> bool:
@@ -37,6 +45,7 @@ def disk(free: int, minimum: int) -> Check:
     return Check(
         "disk", free > minimum, f"{free / 2**30:.1f} GiB free, watermark {minimum / 2**30:.1f} GiB",
         "free space on the payload volume: below the watermark C-STORE is answered 0xA700",
+        warn=free < 2 * minimum,
     )  # fmt: skip
 
 

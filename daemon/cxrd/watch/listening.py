@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cxrd.watch import metrics as m
+
+ASSOCIATION_OUTCOMES = ("accepted", "rejected_called_ae")
+INSTANCE_OUTCOMES = ("stored", "duplicate", "conflict", "quarantined", "out_of_resources", "error")
+STRANGER = "unknown"  # who calls without being configured; nobody's own words become a label
 
 
 class ListenerMetrics:
-    """Counts associations and instances as the listener reports them."""
+    """Counts associations and instances as the listener reports them.
 
-    def __init__(self, metrics: m.Metrics) -> None:
+    Parameters
+    ----------
+    metrics : Metrics
+        Where the counts go.
+    names : sequence of str
+        Sources that may send.
+    """
+
+    def __init__(self, metrics: m.Metrics, names: Sequence[str] = ()) -> None:
         self._metrics = metrics
+        metrics.expect(m.ASSOCIATIONS, source=[STRANGER], outcome=["rejected_calling_ae"])
+        metrics.expect(m.RECEIVED_BYTES)
+        self.sources(names)
+
+    def sources(self, names: Sequence[str]) -> None:
+        """Show each source from now on, before it has sent anything."""
+        self._metrics.expect(m.ASSOCIATIONS, source=names, outcome=ASSOCIATION_OUTCOMES)
+        self._metrics.expect(m.INSTANCES, source=names, outcome=INSTANCE_OUTCOMES)
 
     def association(self, source: str, outcome: str) -> None:
         """Count one association: ``accepted`` or why it was rejected."""

@@ -8,7 +8,9 @@ at scrape time, so they are right even when the process that caused them is gone
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+from itertools import product
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -80,12 +82,47 @@ MODEL_INFO = Metric(
     ("model", "version", "digest", "stage", "provider"),
     "1 for each model that answers now.",
 )
+DRIFT = Metric(
+    "cxrd_drift_psi", Kind.GAUGE, ("model", "finding"), "Shift of a finding's scores against the package's test films."
+)
+SOURCE_DRIFT = Metric(
+    "cxrd_source_drift_psi",
+    Kind.GAUGE,
+    ("model", "source"),
+    "Largest score shift of any finding on films of a source.",
+)
+INPUT_DRIFT = Metric(
+    "cxrd_input_drift_psi",
+    Kind.GAUGE,
+    ("model", "source", "statistic"),
+    "Shift of what a model sees of one source, brightness or contrast, against the package's test films.",
+)
+DRIFT_FILMS = Metric("cxrd_drift_films", Kind.GAUGE, ("model", "source"), "Films that the drift figures look at.")
+REFERENCE_POSITIVE = Metric(
+    "cxrd_reference_positive_ratio",
+    Kind.GAUGE,
+    ("model", "finding"),
+    "Share of the package's test films at or above the threshold in force.",
+)
 RESTARTS = Metric("cxrd_worker_restarts_total", Kind.COUNTER, ("role",), "Children that the supervisor started again.")
 
 STUDIES = Metric("cxrd_studies", Kind.QUERY, ("state",), "Studies by state.")
 QUEUE_JOBS = Metric("cxrd_queue_jobs", Kind.QUERY, ("kind", "state"), "Jobs by kind and state.")
 OLDEST_JOB = Metric(
     "cxrd_oldest_job_age_seconds", Kind.QUERY, ("kind",), "Age of the oldest unfinished job that is due."
+)
+OLDEST_STUDY = Metric(
+    "cxrd_oldest_study_age_seconds",
+    Kind.QUERY,
+    ("state",),
+    "Time since the last image of the oldest study in a state that is no end.",
+)
+HEARTBEAT = Metric("cxrd_heartbeat_age_seconds", Kind.QUERY, ("role",), "Age of each role's youngest heartbeat.")
+PAUSED = Metric(
+    "cxrd_destination_paused",
+    Kind.QUERY,
+    ("destination",),
+    "1 while an operator has paused sending to a destination.",
 )
 OLDEST_UNDELIVERED = Metric(
     "cxrd_oldest_undelivered_age_seconds",
@@ -94,16 +131,31 @@ OLDEST_UNDELIVERED = Metric(
     "Age of the oldest result a destination has not taken.",
 )
 LAST_INSTANCE = Metric(
-    "cxrd_last_instance_timestamp_seconds", Kind.QUERY, ("source",), "When a source last sent an image, Unix time."
+    "cxrd_last_instance_timestamp_seconds",
+    Kind.QUERY,
+    ("source",),
+    "When a source last sent an image, Unix time; 0 for one that never has.",
 )
 SEAL_LAG = Metric("cxrd_audit_seal_lag_seconds", Kind.QUERY, (), "Age of the oldest audit row that no seal covers yet.")
 SPOOL_FREE = Metric("cxrd_spool_free_bytes", Kind.QUERY, (), "Free bytes where payloads lie.")
+SPOOL_SIZE = Metric("cxrd_spool_size_bytes", Kind.QUERY, (), "Size of the volume where payloads lie.")
+SPOOL_WATERMARK = Metric(
+    "cxrd_spool_watermark_bytes", Kind.QUERY, (), "Free bytes below which C-STORE is answered 0xA700."
+)
+BUILD_INFO = Metric(
+    "cxrd_build_info", Kind.QUERY, ("version", "config"), "1 for the release that runs and the configuration in force."
+)
+RELOADED = Metric(
+    "cxrd_config_last_reload_successful", Kind.QUERY, (), "1 unless the newest configuration was refused at a reload."
+)
 
 TABLE: tuple[Metric, ...] = (
-    ASSOCIATIONS, INSTANCES, RECEIVED_BYTES, REFUSED, STAGE, TURNAROUND_SECONDS, BATCH, MODEL_DURATION, GATE_FILMS,
-    GATE_SECOND, SCORE, POSITIVE,
-    DELIVERIES, DESTINATION_UP, MODEL_INFO, RESTARTS, STUDIES, QUEUE_JOBS, OLDEST_JOB, OLDEST_UNDELIVERED,
-    LAST_INSTANCE, SEAL_LAG, SPOOL_FREE,
+    ASSOCIATIONS, INSTANCES, RECEIVED_BYTES, LAST_INSTANCE, REFUSED,
+    STUDIES, OLDEST_STUDY, QUEUE_JOBS, OLDEST_JOB, STAGE, TURNAROUND_SECONDS,
+    BATCH, MODEL_DURATION, GATE_FILMS, GATE_SECOND, MODEL_INFO,
+    SCORE, POSITIVE, REFERENCE_POSITIVE, DRIFT, SOURCE_DRIFT, INPUT_DRIFT, DRIFT_FILMS,
+    DELIVERIES, DESTINATION_UP, PAUSED, OLDEST_UNDELIVERED,
+    HEARTBEAT, RESTARTS, SEAL_LAG, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK, BUILD_INFO, RELOADED,
 )  # fmt: skip
 
 
@@ -136,6 +188,15 @@ class Metrics:
                 case Kind.QUERY:
                     continue
             self._made[metric.name] = made
+
+    def expect(self, metric: Metric, **labels: Iterable[str]) -> None:
+        """Show every combination of label values from now on, counters at 0.
+
+        A counter that appears with its first event has no rate for that event, so the first failure would never
+        raise an alert.
+        """
+        for values in product(*labels.values()):
+            self._child(metric, dict(zip(labels, values, strict=True)))
 
     def count(self, metric: Metric, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""

@@ -10,14 +10,21 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from cxrd import __version__
 from cxrd.errors import StoreError
+from cxrd.settings import Settings
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
+from cxrd.store.schema import JobKind, JobState, StudyState
 from cxrd.watch import metrics as m
 
 CACHE_S = 5.0
-Samples = Mapping[tuple[str, ...], float]
+Samples = dict[tuple[str, ...], float]
+_NO_STUDIES: Samples = {(state.value,): 0.0 for state in StudyState}
+_NO_JOBS: Samples = {(kind.value, state.value): 0.0 for kind in JobKind for state in JobState}
+_NOT_WAITING: Samples = {(kind.value,): 0.0 for kind in JobKind}
+_WITHOUT_STORE = {m.SPOOL_FREE.name, m.SPOOL_SIZE.name, m.SPOOL_WATERMARK.name, m.BUILD_INFO.name}
 
 
 class StoreCollector:
@@ -25,18 +32,33 @@ class StoreCollector:
 
     Parameters
     ----------
+    settings : Settings
+        Sources, destinations and roles that are shown before anything happened to them.
     database, payload
         What is read.
     clock : callable
         Monotonic seconds.
     """
 
-    def __init__(self, database: Database, payload: Payloads, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        payload: Payloads,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._database = database
         self._payload = payload
         self._clock = clock
         self._read_at = float("-inf")
         self._families: list[Family] = []
+        self.follow(settings)
+
+    def follow(self, settings: Settings) -> None:
+        """Show other sources and destinations from the next scrape on."""
+        self._settings = settings
+        self._build: Samples = {(__version__, settings.fingerprint()[:12]): 1.0}
+        self._read_at = float("-inf")
 
     def collect(self) -> Iterable[Family]:
         """Families in the order of the table; the store's last known values while it does not answer."""
@@ -44,24 +66,38 @@ class StoreCollector:
             try:
                 self._families = [_family(metric, samples) for metric, samples in self._samples().items()]
             except StoreError:
-                self._families = [f for f in self._families if f.name == m.SPOOL_FREE.name]
+                self._families = [f for f in self._families if f.name in _WITHOUT_STORE]
             self._read_at = self._clock()
         return self._families
 
     def _samples(self) -> dict[m.Metric, Samples]:
+        sources = [(s.name,) for s in self._settings.dicom.sources]
+        destinations = [(d.name,) for d in self._settings.destinations]
+        nobody: Samples = dict.fromkeys(destinations, 0.0)
         with self._database.read() as connection:
             now = self._database.now(connection)
+            paused, waiting = views.paused_by_dest(connection), views.oldest_undelivered_by_dest(connection, now)
             return {
-                m.STUDIES: {(state,): n for state, n in views.studies_by_state(connection).items()},
-                m.QUEUE_JOBS: {key: float(n) for key, n in views.jobs_by_kind_state(connection).items()},
-                m.OLDEST_JOB: {(kind,): age for kind, age in views.oldest_job_age_by_kind(connection, now).items()},
-                m.OLDEST_UNDELIVERED: {
-                    (dest,): age for dest, age in views.oldest_undelivered_by_dest(connection, now).items()
-                },
-                m.LAST_INSTANCE: {(source,): at for source, at in views.last_instance_by_source(connection).items()},
+                m.STUDIES: _NO_STUDIES | _one(views.studies_by_state(connection)),
+                m.OLDEST_STUDY: _one(views.oldest_study_age_by_state(connection, now)),
+                m.QUEUE_JOBS: _NO_JOBS | {k: float(n) for k, n in views.jobs_by_kind_state(connection).items()},
+                m.OLDEST_JOB: _NOT_WAITING | _one(views.oldest_job_age_by_kind(connection, now)),
+                m.OLDEST_UNDELIVERED: nobody | _one(waiting),
+                m.PAUSED: nobody | {key: on for key, on in _one(paused).items() if key in nobody},
+                m.LAST_INSTANCE: dict.fromkeys(sources, 0.0) | _one(views.last_instance_by_source(connection)),
+                m.HEARTBEAT: _one({r: now - at for r, at in views.last_beat_by_role(connection).items()}),
+                m.RELOADED: {(): float(not views.config_refused(connection))},
                 m.SEAL_LAG: {(): views.audit_seal_lag(connection, now)},
                 m.SPOOL_FREE: {(): float(self._payload.free_bytes())},
+                m.SPOOL_SIZE: {(): float(self._payload.total_bytes())},
+                m.SPOOL_WATERMARK: {(): self._settings.storage.min_free_mb * 2.0**20},
+                m.BUILD_INFO: self._build,
             }
+
+
+def _one(values: Mapping[str, float]) -> Samples:
+    """Samples of a metric with one label."""
+    return {(name,): float(value) for name, value in values.items()}
 
 
 def _family(metric: m.Metric, samples: Samples) -> Family:

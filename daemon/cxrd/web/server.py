@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
 
 import uvicorn
@@ -40,7 +40,7 @@ def checks(
 
 def application(settings: Settings, database: Database, payload: Payloads, metrics_dir: str = "") -> Starlette:
     """The routes of one node."""
-    collector = StoreCollector(database, payload)
+    collector = StoreCollector(settings, database, payload)
     pages = Pages(database)
 
     def metrics(_request: Request) -> Response:
@@ -69,12 +69,22 @@ def application(settings: Settings, database: Database, payload: Payloads, metri
         Route("/readyz", readyz),
         Route("/api/v1/health", api_health),
     ]
-    return Starlette(routes=routes, exception_handlers={StoreError: store_down})
+    app = Starlette(routes=routes, exception_handlers={StoreError: store_down})
+    app.state.follow = collector.follow
+    return app
 
 
-def serve_web(settings: Settings, database: Database, payload: Payloads, stop: Event, metrics_dir: str) -> None:
-    """Serve until ``stop`` is set."""
+def serve_web(
+    settings: Settings,
+    database: Database,
+    payload: Payloads,
+    stop: Event,
+    metrics_dir: str,
+    follow: Callable[[Callable[[Settings], None]], None],
+) -> None:
+    """Serve until ``stop`` is set; ``follow`` is told what takes up new settings."""
     app = application(settings, database, payload, metrics_dir)
+    follow(app.state.follow)
     config = uvicorn.Config(
         app, host=settings.web.bind, port=settings.web.port, log_config=None, access_log=False, lifespan="off"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -24,6 +25,30 @@ from cxrd.store.payload import Payloads
 from cxrd.store.schema import JobKind
 from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
+
+
+class _Wanted(NamedTuple):
+    """What destinations want, as one value: a reload comes between two studies, never within one.
+
+    Attributes
+    ----------
+    sends : Mapping from destination to kinds
+    sets : list of frozenset
+        Kinds that some destination gets together.
+    reports : list of ArtefactKind
+        Kinds of report among them.
+    """
+
+    sends: Mapping[str, tuple[ArtefactKind, ...]]
+    sets: list[frozenset[ArtefactKind]]
+    reports: list[ArtefactKind]
+
+    @classmethod
+    def of(cls, destinations: Sequence[Destination]) -> Self:
+        """Read it from the configuration."""
+        sends = {d.name: tuple(ArtefactKind(kind) for kind in d.send) for d in destinations}
+        sets = [frozenset(kinds) for kinds in sends.values() if kinds] or [report.DEFAULT]
+        return cls(sends, sets, [k for k in ArtefactKind if k.is_report and any(k in kinds for kinds in sets)])
 
 
 class BuildHandler:
@@ -53,11 +78,13 @@ class BuildHandler:
     ) -> None:
         self._database = database
         self._payload = payload
-        self._sends = {d.name: tuple(ArtefactKind(kind) for kind in d.send) for d in destinations}
-        self._sets = [frozenset(kinds) for kinds in self._sends.values() if kinds] or [report.DEFAULT]
-        self._reports = [k for k in ArtefactKind if k.is_report and any(k in kinds for kinds in self._sets)]
         self._facts = facts
         self._metrics = metrics
+        self.follow(destinations)
+
+    def follow(self, destinations: Sequence[Destination]) -> None:
+        """Build for other destinations from the next study on."""
+        self._wanted = _Wanted.of(destinations)
 
     def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
         """Lease one analysis."""
@@ -69,12 +96,12 @@ class BuildHandler:
             yield self._build(claim)
 
     def _build(self, claim: jobs.Claim) -> Step:
-        inference_id = int(claim.payload["inference_id"])
+        inference_id, wanted = int(claim.payload["inference_id"]), self._wanted
         with self._database.read() as connection:
             recorded = results.inference(connection, inference_id)
             earlier = {
                 kind: results.previous_report(connection, claim.study_uid, kind, before=inference_id)
-                for kind in self._reports
+                for kind in wanted.reports
             }
         previous = {kind: report.Predecessor(*found) for kind, found in earlier.items() if found}
         started = perf_counter()
@@ -87,7 +114,7 @@ class BuildHandler:
             analysis,
             headers,
             previews,
-            sends=self._sets,
+            sends=wanted.sets,
             facts=self._facts,
             # the analysis's own time, so that a rebuild after a crash gives the same bytes
             now=datetime.fromtimestamp(recorded.at, UTC).astimezone(),
@@ -108,7 +135,7 @@ class BuildHandler:
 
         def effect(connection: Connection, now: float) -> None:
             jobs.finish(connection, now, claim)  # first, so that who lost its lease is told so, and not of a conflict
-            results.record_artefacts(connection, now, inference_id, rows, self._sends, priority=claim.priority)
+            results.record_artefacts(connection, now, inference_id, rows, wanted.sends, priority=claim.priority)
 
         return Step(claim, effect)
 

@@ -18,10 +18,13 @@ from sqlalchemy import Connection
 from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
 from cxrd.inference.engine import Classifier
+from cxrd.inference.reference import statistics
+from cxrd.inference.thresholds import check_models
 from cxrd.pipeline import Plan, Prepared, analyse, conclude
 from cxrd.settings import Settings
-from cxrd.store import jobs, results
+from cxrd.store import jobs, observations, results
 from cxrd.store.database import Database
+from cxrd.store.observations import Seen
 from cxrd.store.payload import Payloads
 from cxrd.store.schema import InstanceState, JobKind
 from cxrd.store.steps import Step
@@ -72,12 +75,24 @@ class InferHandler:
         self._batch_size = settings.inference.batch_size
         self._database = database
         self._payload = payload
-        self._classifiers = classifiers
+        self._loaded = tuple(classifiers)
         self._decoders = decoders
         self._plan = Plan.of(classifiers, settings.report.preview_size)
-        self._config_digest = settings.digest()
         self._metrics = metrics
         self._log: Any = logger()
+        self.follow(settings)
+
+    def follow(self, settings: Settings) -> None:
+        """Judge by another configuration's thresholds from the next batch on.
+
+        Raises
+        ------
+        ConfigError
+            They do not fit the models; the old ones stay in force.
+        """
+        check_models(settings.models.thresholds, [c.ref.id for c in self._loaded])
+        moved = tuple(c.at(settings.models.thresholds) for c in self._loaded)
+        self._rule = (moved, settings.digest())  # one assignment: a batch sees both or neither
 
     def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
         """Lease a batch of studies."""
@@ -85,14 +100,15 @@ class InferHandler:
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """Decode, judge and analyse; one step for each study."""
+        classifiers, config_digest = self._rule
         studies = [self._read(claim) for claim in claims]
         films = [film for study in studies for film in study.films]
-        analysed = analyse(self._classifiers, films, self._model_ran) if films else ()
+        analysed = analyse(classifiers, films, self._model_ran) if films else ()
         by_uid = dict(zip((film.film.sop_uid for film in films), analysed, strict=True))
         for study in studies:
             mine = [self._with_preview(film, by_uid[film.film.sop_uid]) for film in study.films]
             if mine:
-                yield self._analysed(study, conclude(study.claim.study_uid, mine, config_digest=self._config_digest))
+                yield self._analysed(study, conclude(study.claim.study_uid, mine, config_digest=config_digest))
             else:
                 yield self._refused(study)
 
@@ -125,11 +141,13 @@ class InferHandler:
 
     def _analysed(self, study: _Study, analysis: StudyAnalysis) -> Step:
         claim = study.claim
+        seen = self._seen(study, analysis)
 
         def effect(connection: Connection, now: float) -> None:
             results.mark_instances(connection, now, study.marks)
             inference_id = results.record_inference(connection, now, analysis)
             if inference_id is not None:
+                observations.record(connection, now, inference_id, claim.study_uid, seen)
                 jobs.enqueue(
                     connection,
                     now,
@@ -149,6 +167,23 @@ class InferHandler:
             refused=len(study.marks) - len(study.films),
         )
         return Step(claim, effect)
+
+    def _seen(self, study: _Study, analysis: StudyAnalysis) -> list[list[Seen]]:
+        """What each model was fed and said of each film, in numbers."""
+        inputs = {film.film.sop_uid: {p: statistics(image) for p, image in film.inputs.items()} for film in study.films}
+        preprocess = {c.ref.id: c.manifest.preprocess for c in self._loaded}
+        return [
+            [
+                Seen(
+                    answer.model.id,
+                    answer.model.version,
+                    inputs[film.film.sop_uid][preprocess[answer.model.id]],
+                    {x.class_id: x.probability for x in answer.findings},
+                )
+                for answer in film.answers
+            ]
+            for film in analysis.films
+        ]
 
     def _refused(self, study: _Study) -> Step:
         claim = study.claim

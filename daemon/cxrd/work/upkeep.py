@@ -1,26 +1,29 @@
 """The ``tick`` role: chores that keep the node sound, on APScheduler's in-process timers.
 
 Reap leases whose workers are gone, seal the audit trail, ask each destination for an echo, sweep temporary
-files. Every chore may fail without harm: it is logged and comes round again.
+files, look for drift. Every chore may fail without harm: it is logged and comes round again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from math import nan
 from threading import Event
 from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from cxrd.crashpoints import reach
+from cxrd.peers import Destination
 from cxrd.settings import Settings
-from cxrd.store import audit, carriers, jobs, lanes
+from cxrd.store import audit, carriers, jobs, lanes, observations
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.watch import metrics as m
 from cxrd.watch.logs import logger
+from cxrd.work.drift import Drifting
 
-Echo = Callable[[], bool]
+Echo = Callable[[Destination], bool]
 
 
 class Upkeep:
@@ -32,29 +35,33 @@ class Upkeep:
         What is kept sound.
     settings : Settings
         Intervals, and the crashes after which a job is dead.
-    echoes : Mapping from destination name to callable
+    ask : callable
         Asks one destination for a C-ECHO.
     adopt : callable
         Files objects whose rows are missing; how many.
+    drifting : Drifting
+        Holds the newest films against the packages' own.
     metrics : Metrics
         Where the answers go.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the chores touch
         self,
         database: Database,
         payload: Payloads,
         settings: Settings,
         *,
-        echoes: Mapping[str, Echo],
+        ask: Echo,
         adopt: Callable[[], int],
+        drifting: Drifting,
         metrics: m.Metrics,
     ) -> None:
         self._database = database
         self._payload = payload
         self._settings = settings
-        self._echoes = echoes
+        self._ask = ask
         self._adopt = adopt
+        self._drifting = drifting
         self._metrics = metrics
         self._log: Any = logger()
 
@@ -67,12 +74,19 @@ class Upkeep:
             (self.seal, self._settings.audit.seal_s),
             (self.ask_destinations, self._settings.schedule.echo_s),
             (self.sweep, self._settings.retention.sweep_s),
+            (self.look_for_drift, self._settings.drift.every_s),
         ):
             self._guarded(chore)()
             scheduler.add_job(self._guarded(chore), "interval", seconds=seconds, max_instances=1, coalesce=True)
         scheduler.start()
         stop.wait()
         scheduler.shutdown(wait=False)
+
+    def follow(self, settings: Settings) -> None:
+        """Look after other destinations from the next round on; one that is gone is neither up nor down."""
+        for name in {d.name for d in self._settings.destinations} - {d.name for d in settings.destinations}:
+            self._metrics.set(m.DESTINATION_UP, nan, destination=name)
+        self._settings = settings
 
     def reap(self) -> None:
         """Give the work of dead workers to others."""
@@ -106,8 +120,14 @@ class Upkeep:
 
     def ask_destinations(self) -> None:
         """Set ``cxrd_destination_up`` by C-ECHO."""
-        for name, echo in self._echoes.items():
-            self._metrics.set(m.DESTINATION_UP, float(echo()), destination=name)
+        for destination in self._settings.destinations:
+            self._metrics.set(m.DESTINATION_UP, float(self._ask(destination)), destination=destination.name)
+
+    def look_for_drift(self) -> None:
+        """Set the drift gauges."""
+        with self._database.read() as connection:
+            films = observations.newest(connection, self._settings.drift.films)
+        self._drifting.look(films)
 
     def sweep(self) -> None:
         """Remove temporary files that a dead writer left, and adopt files that no row names."""

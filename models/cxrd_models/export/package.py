@@ -18,6 +18,7 @@ import cxrd
 from cxrd.inference.engine import load as load_package
 from cxrd.inference.manifest import MANIFEST, HeatSpec
 from cxrd.inference.manifest import Manifest as PackageManifest
+from cxrd.inference.reference import INPUTS
 from cxrd_models.data.films import load_films
 from cxrd_models.data.lungs import load_lungs
 from cxrd_models.data.manifest import Manifest, read_manifest
@@ -25,6 +26,7 @@ from cxrd_models.data.tasks import task_of
 from cxrd_models.errors import DataError, RecipeError, WeightsError
 from cxrd_models.evaluate.package import predictions
 from cxrd_models.export.card import card
+from cxrd_models.export.fed import inputs_table
 from cxrd_models.export.graph import OPSET, Calibrated, describe, to_onnx
 from cxrd_models.export.judged import Judged
 from cxrd_models.export.judging import judge
@@ -116,7 +118,7 @@ def export_run(
         finished.calibrations.threshold,
         finished.baseline,
     )
-    papers = _papers(finished, judged, traced)
+    papers = {**_papers(finished, judged, traced), INPUTS: inputs_table(finished.manifest, films).encode()}
     manifest = manifest.model_copy(
         update={"metrics": metrics_of(judged.found), "files": {**manifest.files, **_digests(papers)}}
     )

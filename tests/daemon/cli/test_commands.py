@@ -15,7 +15,7 @@ from support.packages import make_package
 from support.rows import STUDY, arrive, reported, rows
 
 COMMANDS = (
-    "serve", "check", "demo", "send", "analyse", "studies ls", "studies show", "studies requeue", "queue ls",
+    "init", "serve", "check", "demo", "send", "analyse", "studies ls", "studies show", "studies requeue", "queue ls",
     "queue pause", "queue resume", "models ls", "models verify", "db upgrade", "db copy", "bench",
 )  # fmt: skip
 

@@ -7,7 +7,10 @@ from prometheus_client import generate_latest
 
 from cxrd.watch import metrics as m
 
-UNITS = ("_total", "_seconds", "_bytes", "_size", "_score", "_up", "_info", "_studies", "_jobs")
+UNITS = (
+    "_total", "_seconds", "_bytes", "_size", "_score", "_up", "_info", "_studies", "_jobs", "_psi", "_films", "_ratio",
+    "_paused", "_successful",
+)  # fmt: skip
 
 
 def test_names_follow_the_conventions() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from cxrd.peers import Destination
 from cxrd.settings import ROLES, Settings, Storage
 from cxrd.store import jobs
 from cxrd.store.database import Database
@@ -15,13 +16,18 @@ from cxrd.watch import metrics as m
 from cxrd.web.server import application
 from support.rows import STUDY, arrive, reported
 
+SETTINGS = Settings(
+    storage=Storage(min_free_mb=0),
+    destinations=(Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=104),),
+)
+
 
 @pytest.fixture
 def client(database: Database, payload: PayloadStore) -> TestClient:
     """A client of a node that has received one study and built its objects."""
     arrive(database)
     reported(database)
-    return TestClient(application(Settings(storage=Storage(min_free_mb=0)), database, payload))
+    return TestClient(application(SETTINGS, database, payload))
 
 
 def beat(database: Database, *roles: str) -> None:
@@ -47,8 +53,9 @@ def test_ready_when_every_role_beats(client: TestClient, database: Database) -> 
     assert client.get("/api/v1/health").json()["ready"]
 
 
-def test_metrics_carry_what_the_store_knows(client: TestClient) -> None:
+def test_metrics_carry_what_the_store_knows(client: TestClient, database: Database) -> None:
     """Every metric that is read from the store has a sample."""
+    beat(database, *ROLES)
     text = client.get("/metrics").text
     assert 'cxrd_studies{state="reported"} 1.0' in text
     assert 'cxrd_queue_jobs{kind="deliver",state="ready"} 1.0' in text

@@ -1,0 +1,70 @@
+"""The part of ``cxrd check`` that opens sockets: our own ports, and each destination by C-ECHO."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from cxrd.delivery import sender
+from cxrd.peers import Destination
+from cxrd.settings import Settings
+from cxrd.watch.health import Check
+
+_AT_ONCE = 16
+
+
+def port(name: str, bind: str, number: int, *, ours: bool) -> Check:
+    """Whether an address can be listened on; ``ours`` when a node of this machine already does."""
+    where = f"{bind}:{number}"
+    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, number))
+            probe.listen(1)  # Linux lets two sockets bind where only one may listen
+        except (OSError, OverflowError) as error:
+            return _taken(name, where, error, ours=ours)
+    return Check(name, ok=True, found=f"{where} is free")
+
+
+def _taken(name: str, where: str, error: Exception, *, ours: bool) -> Check:
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE and ours:
+        return Check(name, ok=True, found=f"{where} is in use by cxrd, which is running")
+    todo = {
+        errno.EADDRINUSE: f"find who has it (ss -ltnp 'sport = :{where.rpartition(':')[2]}'), or choose another",
+        errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE (the systemd unit grants it), or choose a higher one",
+        errno.EADDRNOTAVAIL: "this machine has no such address: bind to one of `ip address`, or to 0.0.0.0",
+    }.get(number or 0, "choose an address of this machine and a free port")
+    what = "is in use by another program" if number == errno.EADDRINUSE else str(getattr(error, "strerror", error))
+    return Check(name, ok=False, found=f"{where}: {what}", todo=todo)
+
+
+def destinations(settings: Settings) -> Iterator[Check]:
+    """Ask every destination at once, each with its own reason."""
+    if not settings.destinations:
+        todo = "add [[destinations]], or fetch results with cxrd studies show"
+        yield Check("destinations", ok=True, warn=True, found="none configured: results stay in this node", todo=todo)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(lambda d: _destination(d, settings.dicom.ae_title), settings.destinations)
+
+
+def _destination(destination: Destination, calling: str) -> Check:
+    name = f"destination {destination.name}"
+    where = f"{destination.ae_title}@{destination.host}:{destination.port}"
+    try:
+        socket.create_connection((destination.host, destination.port), timeout=destination.timeout_s).close()
+    except socket.gaierror:
+        todo = "correct the host name, or the DNS of this machine"
+        return Check(name, ok=False, found=f"no address is known for {destination.host}", todo=todo)
+    except OSError as error:
+        todo = "is it running, is the port right, does a firewall stand between?"
+        reason = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error))
+        return Check(name, ok=False, found=f"{where}: {reason}", todo=todo)
+    fault = sender.echo_fault(destination, calling)
+    if not fault:
+        return Check(name, ok=True, found=f"{where} answers C-ECHO")
+    todo = f"let its administrator add our AE title {calling} and this machine's address, and compare its own AE title"
+    return Check(name, ok=False, found=f"{where}: {fault}", todo=todo)
