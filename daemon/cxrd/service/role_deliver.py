@@ -19,9 +19,9 @@ def run(parts: Parts) -> None:
     parts.metrics.expect(m.STAGE, stage=["deliver"])
     parts.metrics.expect(m.TURNAROUND_SECONDS)
     senders = _Senders(parts)
+    parts.ready()
     senders.follow(parts.settings)
     parts.follow(senders.follow)
-    parts.ready()
     parts.stop.wait()
     senders.join()
 

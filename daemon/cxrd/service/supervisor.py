@@ -30,7 +30,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from cxrd import __version__
 from cxrd.errors import ConfigError, CxrdError, StoreError
-from cxrd.service.reloading import review, tell
+from cxrd.service.reloading import check_thresholds, review, tell
 from cxrd.service.roles import run_role
 from cxrd.settings import Settings
 from cxrd.store import audit, jobs, views
@@ -84,6 +84,7 @@ class Supervisor:
         self._context = multiprocessing.get_context("spawn")
         self._signals = 0
         self._asked_to_reload = False
+        self._terminal = os.isatty(0)  # a SIGHUP that takes it away is the end, not a wish to reload
         self._wake_read, self._wake_write = os.pipe()
         self._metrics_dir = tempfile.mkdtemp(prefix="cxrd-metrics-")
         self._log: Any = logger()
@@ -122,6 +123,8 @@ class Supervisor:
         try:
             new = self._read_again()
             keys = review(old, new)
+            if "infer" in self._children:  # elsewhere there may be no models to compare them with
+                check_thresholds(new)
             self._tell(old, new)
         except CxrdError as error:
             self._log.error("configuration refused; the old one stays in force", error=str(error))
@@ -236,7 +239,7 @@ class Supervisor:
 
     def _signal_handlers(self) -> _Handlers:
         def note(number: int, _frame: object) -> None:
-            if number == signal.SIGHUP:
+            if number == signal.SIGHUP and self._terminal == os.isatty(0):
                 self._asked_to_reload = True
             else:
                 self._signals += 1

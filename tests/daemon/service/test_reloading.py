@@ -1,0 +1,89 @@
+"""A new configuration reaches every role, or none."""
+
+from __future__ import annotations
+
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+
+from cxrd.errors import ConfigError
+from cxrd.peers import Destination, Dicom, Source
+from cxrd.service.reloading import Follower, changed, review, tell
+from cxrd.service.supervisor import Supervisor
+from cxrd.settings import Models, Settings, Web
+from cxrd.store.database import Database
+
+OLD = Settings()
+NEW = Settings(
+    dicom=Dicom(sources=(Source(name="x", ae_title="X"),)),
+    destinations=(Destination(name="p", ae_title="P", host="h", port=104),),
+    models=Models(thresholds={"charm": {"Mass": 0.5}}),
+)
+
+
+class Role:
+    """A role that remembers what it took, and takes nothing that it is told to refuse."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.wire, theirs = Pipe()
+        self.took: list[Settings] = []
+        self.follower = Follower(theirs)
+        self.follower.start()
+        self._refuses = refuses
+
+    def take(self, settings: Settings) -> None:
+        """Take it or raise."""
+        if self._refuses and settings == NEW:
+            raise ConfigError("no such class")
+        self.took.append(settings)
+
+
+def test_what_changed_is_named() -> None:
+    """Three things may change while the node runs."""
+    assert ["destinations", "dicom.sources", "models.thresholds"] == changed(OLD, NEW) == review(OLD, NEW)
+
+
+def test_anything_else_needs_a_restart() -> None:
+    """The file must not say what the node does not do."""
+    with pytest.raises(ConfigError, match=r"web\.port cannot change") as caught:
+        review(OLD, NEW.model_copy(update={"web": Web(port=9)}))
+    assert "restart" in caught.value.hint
+
+
+def test_a_role_takes_what_it_hears() -> None:
+    """And answers."""
+    role = Role()
+    role.follower.follow(role.take)
+    assert ("", [NEW]) == (tell(role.wire, NEW), role.took)
+
+
+def test_a_role_that_is_still_starting_takes_it_then() -> None:
+    """It was started with the settings of before."""
+    role = Role()
+    assert "" == tell(role.wire, NEW)
+    role.follower.follow(role.take)
+    assert [NEW] == role.took
+
+
+def test_a_role_that_died_is_no_obstacle() -> None:
+    """Its successor starts with what is in force then."""
+    wire, theirs = Pipe()
+    theirs.close()
+    assert "" == tell(wire, NEW)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_all_roles_or_none(tmp_path: Path, refuses: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """When the last one refuses, those that had taken it go back."""
+    roles = [Role(), Role(), Role(refuses=refuses)]
+    database = Database(f"sqlite:///{tmp_path}/cxrd.db")
+    database.upgrade()
+    supervisor = Supervisor(OLD, ["listen", "deliver", "build"], database, lambda: NEW)
+    for child, role in zip(supervisor._children.values(), roles, strict=True):
+        role.follower.follow(role.take)
+        child.wire = role.wire
+    supervisor._reload()
+    assert (OLD if refuses else NEW) is supervisor._settings
+    for role in roles[:2]:
+        assert ([NEW, OLD] if refuses else [NEW]) == role.took
