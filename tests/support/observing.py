@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -11,6 +12,9 @@ class Noted:
 
     associations: list[tuple[str, str]] = field(default_factory=list)
     instances: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def sources(self, names: Sequence[str]) -> None:
+        """These may send from now on."""
 
     def association(self, source: str, outcome: str) -> None:
         """Keep one association."""

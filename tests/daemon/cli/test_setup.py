@@ -87,6 +87,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     entity.add_supported_context(Verification)
     server = entity.start_server(("127.0.0.1", 0), block=False)
     assert server is not None
+    assert server.socket is not None
     yield Site(tmp_path, server.socket.getsockname()[1], entity)
     server.shutdown()
 
