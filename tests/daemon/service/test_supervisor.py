@@ -32,7 +32,8 @@ class Process:
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     """One over a single role whose process is ours."""
     database = Database(f"sqlite:///{tmp_path}/cxrd.db")
-    yield Supervisor(Settings(work=Work(lease_s=LEASE_S)), ["infer"], database)
+    settings = Settings(work=Work(lease_s=LEASE_S))
+    yield Supervisor(settings, ["infer"], database, read_again=lambda: settings)
     database.dispose()
 
 
