@@ -21,7 +21,7 @@ QUEUED, FINISHED, BATCH, CLAIMS = 1_000_000, 1_000_000, 16, 400
 FILL = """
 INSERT INTO job (kind, dedupe, study_uid, lane, priority, state, due, rev, attempts, crashes, fence, owner, payload,
                  payload_v, err, created_at)
-WITH RECURSIVE number(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM number WHERE n + 1 < :end)
+WITH RECURSIVE number(n) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT n + 1 FROM number WHERE n + 1 < :end)
 SELECT 'infer', 'infer:' || n, '1.2.' || n, '', CASE WHEN n % 1000 = 0 THEN 0 ELSE 50 END, :state, n % 100000,
        1, 0, 0, 0, '', '{}', :version, '', 0 FROM number
 """

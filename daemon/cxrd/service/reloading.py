@@ -13,8 +13,6 @@ from threading import Lock, Thread
 from typing import Any
 
 from cxrd.errors import ConfigError, CxrdError
-from cxrd.inference.packages import find_packages, read_package
-from cxrd.inference.thresholds import at_site, check_models
 from cxrd.settings import Settings
 
 RELOADABLE = ("dicom.sources", "destinations", "models.thresholds")
@@ -66,6 +64,9 @@ def check_thresholds(settings: Settings) -> None:
     ConfigError, PackageError
         Which model or class, and what there is.
     """
+    from cxrd.inference.packages import find_packages, read_package  # noqa: PLC0415 - the supervisor asks; a role
+    from cxrd.inference.thresholds import at_site, check_models  # noqa: PLC0415 - that listens need not carry them
+
     manifests = [read_package(folder)[0] for folder in find_packages(settings.models.dir, settings.models.enabled)]
     check_models(settings.models.thresholds, [manifest.id for manifest in manifests])
     for manifest in manifests:

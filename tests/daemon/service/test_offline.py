@@ -73,7 +73,7 @@ def test_a_stored_inverse_is_judged_like_the_film_it_is(lines: dict[str, dict[st
 
 def test_a_configuration_fault_is_exit_code_two(place: Path) -> None:
     """With a sentence on standard error and nothing on standard output."""
-    command = [sys.executable, "-m", "cxrd", "check", "--config", str(place / "nowhere.toml")]
+    command = [sys.executable, "-m", "cxrd", "models", "ls", "--config", str(place / "nowhere.toml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (2, "") == (done.returncode, done.stdout)
     assert "does not exist" in done.stderr
