@@ -19,7 +19,7 @@ from cxrd.findings import ArtefactKind, FilmAnalysis
 from cxrd.imaging.header import read_header
 from cxrd.peers import Destination
 from cxrd.report.facts import ReportFacts
-from cxrd.store import jobs, results
+from cxrd.store import jobs, remnants, results
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.store.schema import JobKind
@@ -120,17 +120,19 @@ class BuildHandler:
             now=datetime.fromtimestamp(recorded.at, UTC).astimezone(),
             previous=previous,
         )
-        rows = [
-            results.NewArtefact(
-                kind=a.kind,
-                sop_class=a.sop_class,
-                sop_uid=a.sop_uid,
-                sha256=self._payload.put(a.data),
-                size=len(a.data),
-                supersedes=previous[a.kind].sop_uid if a.kind in previous else None,
+        rows = []
+        for a in artefacts:
+            sha256, size = self._built_before(a.sop_uid) or (self._payload.put(a.data), len(a.data))
+            rows.append(
+                results.NewArtefact(
+                    kind=a.kind,
+                    sop_class=a.sop_class,
+                    sop_uid=a.sop_uid,
+                    sha256=sha256,
+                    size=size,
+                    supersedes=previous[a.kind].sop_uid if a.kind in previous else None,
+                )
             )
-            for a in artefacts
-        ]
         self._metrics.observe(m.STAGE, perf_counter() - started, stage="build")
 
         def effect(connection: Connection, now: float) -> None:
@@ -138,6 +140,11 @@ class BuildHandler:
             results.record_artefacts(connection, now, inference_id, rows, wanted.sends, priority=claim.priority)
 
         return Step(claim, effect)
+
+    def _built_before(self, sop_uid: str) -> tuple[str, int] | None:
+        """Bytes that the store holds from before a restore: others under the same UID would only lie beside them."""
+        with self._database.read() as connection:
+            return remnants.bytes_of(connection, sop_uid)
 
     def _preview(self, film: FilmAnalysis) -> NDArray[np.uint8]:
         png = np.frombuffer(self._payload.get(film.preview), np.uint8)
