@@ -146,11 +146,11 @@ def test_every_published_backbone_is_parted_before_its_final_block(backbone: str
     made = build("charm", "full", Request(CLASSES, (0.01, 0.5, 0.01), (SIDE, SIDE), options), seed=1)
     assert isinstance(made, Charm)
     assert isinstance(made.backbone, SplitCnn)
+    made.eval()
     image = films(2)
     whole = made.scale(image)
     for stage in made.backbone.stages.values():
         whole = stage(whole)
-    made.eval()
     output = made(image)
     assert (2, channels, cells, cells) == tuple(made.backbone(made.scale(image)).shape) == tuple(whole.shape)
     assert (2, 3, cells, cells) == tuple(output.heat.shape)

@@ -90,11 +90,11 @@ def applies(use: IntendedUse, view: View, age_years: float | None) -> tuple[Appl
     """
     low, high = use.min_age_years, use.max_age_years
     if age_years is not None:
-        years = f"age {age_years:.4g} is outside the model's intended use"
+        years = f"age {age_years:.4g}: outside intended use,"  # short enough for a line of the Secondary Capture
         if low is not None and age_years < low:
-            return Applicability.OUTSIDE, f"{years}, which begins at {low:g}"
+            return Applicability.OUTSIDE, f"{years} {low:g} and older"
         if high is not None and age_years > high:
-            return Applicability.OUTSIDE, f"{years}, which ends at {high:g}"
+            return Applicability.OUTSIDE, f"{years} up to {high:g}"
     if view in {View.PA, View.AP} and view.value not in use.views:
         return Applicability.OUTSIDE, f"view {view} is outside the model's intended use"
     unknown = []
