@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STORE, FLOW = "tests/daemon/store", "tests/flow"
+STORE, WORK, FLOW = "tests/daemon/store", "tests/daemon/work", "tests/flow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ FAULTS = (
         "work/heartbeat.py",
         "self._leave(EXIT_NO_HEARTBEAT)",
         "self._log.error(EXIT_NO_HEARTBEAT)",
-        ("tests/daemon/work/test_heartbeat.py::test_it_leaves_when_the_database_hangs",),
+        (f"{WORK}/test_heartbeat.py::test_it_leaves_when_the_database_hangs",),
     ),
     Fault(
         "the supervisor's look at silent roles",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 
 from cxrd_models.errors import WeightsError
 
@@ -20,7 +20,7 @@ _MISSING = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-_declared: list[torch.library.Library] = []  # torch forgets a declaration with its library object
+_declared: list[library.Library] = []  # torch forgets a declaration with its object
 
 
 def timm() -> Any:
@@ -30,10 +30,10 @@ def timm() -> Any:
     except RuntimeError as fault:
         if "nms" not in str(fault):
             raise
-        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+        own = library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for schema in _MISSING:
-            library.define(schema)  # type: ignore[no-untyped-call]
-        _declared.append(library)
+            own.define(schema)  # type: ignore[no-untyped-call]
+        _declared.append(own)
     return importlib.import_module("timm")
 
 
