@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from cxrd.demo.pacs import StandInPacs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,6 +25,16 @@ def films() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real films in ../shared/data, which are not part of the repository")
     return folder
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
+    """A PACS that takes everything and answers C-FIND."""
+    (tmp_path / "pacs").mkdir()
+    peer = StandInPacs(tmp_path / "pacs", "PACS")
+    peer.start()
+    yield peer
+    peer.stop()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

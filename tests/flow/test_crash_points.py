@@ -7,7 +7,6 @@ pinned by ``tests/daemon/store/test_payload.py``, which sees every call.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,6 @@ from support.storm import Sender, at, on_disk
 pytestmark = pytest.mark.flow
 COMMITS = tuple(p for p in crashpoints.POINTS if "commit" in p)
 CASES = [*(("sqlite", p) for p in crashpoints.POINTS), *(("postgresql", p) for p in COMMITS)]
-
-
-@pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
-    """A PACS that takes everything."""
-    (tmp_path / "pacs").mkdir()
-    peer = StandInPacs(tmp_path / "pacs", "PACS")
-    peer.start()
-    yield peer
-    peer.stop()
 
 
 @pytest.mark.parametrize(("kind", "point"), CASES, ids=["-".join(case) for case in CASES])

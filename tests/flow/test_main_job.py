@@ -25,16 +25,6 @@ FINISHED = {"delivered", "refused", "failed"}
 
 
 @pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
-    """A PACS that takes everything."""
-    (tmp_path / "pacs").mkdir()
-    peer = StandInPacs(tmp_path / "pacs", "PACS")
-    peer.start()
-    yield peer
-    peer.stop()
-
-
-@pytest.fixture
 def node(tmp_path: Path, pacs: StandInPacs) -> Iterator[Node]:
     """A node with one tiny model."""
     models = tmp_path / "models"

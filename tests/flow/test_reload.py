@@ -41,16 +41,6 @@ Pneumonia = 0.999
 
 
 @pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
-    """A PACS that takes everything."""
-    (tmp_path / "pacs").mkdir()
-    peer = StandInPacs(tmp_path / "pacs", "PACS")
-    peer.start()
-    yield peer
-    peer.stop()
-
-
-@pytest.fixture
 def node(tmp_path: Path, pacs: StandInPacs) -> Iterator[Node]:
     """A node with one tiny model."""
     make_package(tmp_path / "models")

@@ -17,23 +17,17 @@ from support.node import Node, until
 pytestmark = pytest.mark.flow
 
 
-def test_all_five_judge_a_film_of_unknown_age(root: Path, tmp_path: Path) -> None:
+def test_all_five_judge_a_film_of_unknown_age(root: Path, tmp_path: Path, pacs: StandInPacs) -> None:
     """One report names all five and their findings; the gate of the ensemble is a metric."""
     starters = root / "models" / "starter"
     film = pydicom.dcmread(BytesIO(samples(salt="five")["opacity"]))
     film.PatientAge = film.PatientBirthDate = ""  # grown up or a child: no model can be ruled out
     film.save_as(tmp_path / "film.dcm")
-    (tmp_path / "pacs").mkdir()
-    pacs = StandInPacs(tmp_path / "pacs", "PACS")
-    pacs.start()
-    try:
-        with Node(tmp_path, pacs_port=pacs.port, models=starters) as node:
-            target = Destination(name="cxrd", ae_title="CXRD", host="127.0.0.1", port=node.port)
-            list(send(target, "PACS", [Outgoing.of(tmp_path / "film.dcm")]))
-            until(lambda: [r["state"] for r in node.studies()] == ["delivered"], seconds=120, what="it is delivered")
-            metrics = node.get("/metrics")
-    finally:
-        pacs.stop()
+    with Node(tmp_path, pacs_port=pacs.port, models=starters) as node:
+        target = Destination(name="cxrd", ae_title="CXRD", host="127.0.0.1", port=node.port)
+        list(send(target, "PACS", [Outgoing.of(tmp_path / "film.dcm")]))
+        until(lambda: [r["state"] for r in node.studies()] == ["delivered"], seconds=120, what="it is delivered")
+        metrics = node.get("/metrics")
     told = str(next(d for d in map(pydicom.dcmread, pacs.folder.glob("*.dcm")) if d.Modality == "SR"))
     models = sorted(folder.name for folder in starters.iterdir())
     assert 5 == len(models)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,16 +22,6 @@ from support.node import free_port
 def target(port: int, title: str = "PACS") -> Destination:
     """A destination on loopback."""
     return Destination(name="pacs", ae_title=title, host="127.0.0.1", port=port, timeout_s=5)
-
-
-@pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
-    """A PACS that takes everything."""
-    (tmp_path / "pacs").mkdir()
-    peer = StandInPacs(tmp_path / "pacs", "PACS")
-    peer.start()
-    yield peer
-    peer.stop()
 
 
 def outgoing(folder: Path, number: int = 0) -> Outgoing:

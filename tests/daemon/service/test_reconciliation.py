@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from cxrd.demo.pacs import StandInPacs
 from cxrd.findings import ArtefactKind
 from cxrd.peers import Destination
@@ -21,16 +16,6 @@ from cxrd.store.schema import JobKind
 from support.datasets import encoded, film
 from support.node import free_port
 from support.rows import STUDY, arrive, artefacts, claim, record, reported, rows
-
-
-@pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
-    """A PACS that answers C-FIND."""
-    (tmp_path / "pacs").mkdir()
-    peer = StandInPacs(tmp_path / "pacs", "PACS")
-    peer.start()
-    yield peer
-    peer.stop()
 
 
 def settings(port: int) -> Settings:
