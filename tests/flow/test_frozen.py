@@ -32,16 +32,6 @@ STAGES = ("infer", "build", "deliver")
 TABLES = ("study", "instance", "job", "inference", "artefact", "delivery", "audit")
 
 
-@pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
-    """A PACS that takes everything."""
-    (tmp_path / "pacs").mkdir()
-    peer = StandInPacs(tmp_path / "pacs", "PACS")
-    peer.start()
-    yield peer
-    peer.stop()
-
-
 @contextmanager
 def working(role: str, worker: str, settings: Settings) -> Iterator[SpawnProcess]:
     """A role without a supervisor."""
@@ -78,7 +68,7 @@ def done(database: Database, stage: str) -> Callable[[], bool]:
     return lambda: [("done",)] == rows(database, f"SELECT state FROM job WHERE kind = '{stage}'")  # noqa: S608 - as above
 
 
-@pytest.mark.parametrize("point", ["infer_claimed", "build_claimed"])
+@pytest.mark.parametrize("point", ["infer_claimed", "build_claimed", "deliver_claimed", "deliver_before_send"])
 def test_a_thawed_worker_changes_nothing(point: str, tmp_path: Path, pacs: StandInPacs) -> None:
     """Its lease ended, another did the work; when it wakes it finishes what it held, and not one row is different.
 

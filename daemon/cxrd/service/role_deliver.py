@@ -9,6 +9,7 @@ from cxrd.service.roles import Parts
 from cxrd.settings import Settings
 from cxrd.store import lanes
 from cxrd.watch import metrics as m
+from cxrd.watch.lifeline import wait_for
 from cxrd.work.loop import Loop
 
 MAX_SENDERS = 16
@@ -22,7 +23,7 @@ def run(parts: Parts) -> None:
     parts.ready()
     senders.follow(parts.settings)
     parts.follow(senders.follow)
-    parts.stop.wait()
+    wait_for(parts.stop)
     senders.join()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cxrd.intake.listener import Listener
 from cxrd.service.roles import Parts
+from cxrd.watch.lifeline import wait_for
 from cxrd.watch.listening import ListenerMetrics
 
 
@@ -19,5 +20,5 @@ def run(parts: Parts) -> None:
     listener.start()
     parts.follow(lambda settings: listener.follow(settings.dicom))
     parts.ready()
-    parts.stop.wait()
+    wait_for(parts.stop)
     listener.stop()

@@ -1,4 +1,4 @@
-"""A child dies with its parent (engine rule 6)."""
+"""When a process ends: with its parent (engine rule 6), or when it is asked to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from threading import Event
 
 PR_SET_PDEATHSIG = 1
 
@@ -22,3 +23,13 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent or parent == 1:  # it died before the call took effect
         os._exit(1)
+
+
+def wait_for(stop: Event) -> None:
+    """Wait in the main thread until a signal's handler has set ``stop``.
+
+    It wakes every second: handlers run in the main thread only, and a signal that the kernel gave to another thread
+    does not wake it (Python's signal module, "Signals and threads").
+    """
+    while not stop.wait(1.0):
+        pass

@@ -20,6 +20,7 @@ from cxrd.store import audit, carriers, jobs, lanes, observations
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.watch import metrics as m
+from cxrd.watch.lifeline import wait_for
 from cxrd.watch.logs import logger
 from cxrd.work.drift import Drifting
 
@@ -79,7 +80,7 @@ class Upkeep:
             self._guarded(chore)()
             scheduler.add_job(self._guarded(chore), "interval", seconds=seconds, max_instances=1, coalesce=True)
         scheduler.start()
-        stop.wait()
+        wait_for(stop)
         scheduler.shutdown(wait=False)
 
     def follow(self, settings: Settings) -> None:
