@@ -36,3 +36,10 @@ PLUGINS = MappingProxyType(
     }
 )
 """Transfer syntax to pydicom's name of the decoder."""
+
+
+def plugin(syntax: uid.UID, bits_allocated: int) -> str:
+    """Name the decoder of a transfer syntax for pixels of so many bits allocated; "" where none is needed."""
+    if syntax == uid.JPEGExtended12Bit and bits_allocated == 8:
+        return PLUGINS[uid.JPEGBaseline8Bit]  # whose inverse transform rounds as dcmtk's does; it takes no 12 bits
+    return PLUGINS.get(syntax, "")

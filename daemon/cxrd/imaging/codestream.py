@@ -18,19 +18,20 @@ JPEG_LS_FRAME = 0xF7
 
 
 class Matrix(NamedTuple):
-    """Size of a codestream in pixels, and its components."""
+    """Size of a codestream in pixels, its components, and the bits of a sample."""
 
     rows: int
     columns: int
     components: int
+    bits: int
 
 
 def matrix(frame: bytes) -> Matrix | None:
     """Read the size of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K frame; None where it does not say (RLE, or damaged)."""
     at = frame.find(J2K_SIZE, 0, 512)  # some senders keep the boxes of a JP2 file before it
-    if 0 <= at <= len(frame) - 42:
+    if 0 <= at <= len(frame) - 43:
         x, y, x0, y0 = (_number(frame, at + 8 + 4 * n, 4) for n in range(4))
-        return Matrix(y - y0, x - x0, _number(frame, at + 40, 2))
+        return Matrix(y - y0, x - x0, _number(frame, at + 40, 2), (frame[at + 42] & 0x7F) + 1)
     return _jpeg(frame) if frame.startswith(JPEG_START) else None
 
 
@@ -42,7 +43,7 @@ def _jpeg(frame: bytes) -> Matrix | None:
             at += 1
         elif (0xC0 <= marker <= 0xCF and marker not in NOT_FRAMES) or marker == JPEG_LS_FRAME:
             rows, columns = _number(frame, at + 5, 2), _number(frame, at + 7, 2)
-            return Matrix(rows, columns, frame[at + 9]) if rows and columns else None
+            return Matrix(rows, columns, frame[at + 9], frame[at + 4]) if rows and columns else None
         else:
             at += 2 + _number(frame, at + 2, 2)
     return None

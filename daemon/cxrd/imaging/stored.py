@@ -13,7 +13,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from cxrd.errors import Reason, Refused
-from cxrd.imaging.codecs import NATIVE, PLUGINS
+from cxrd.imaging.codecs import NATIVE, PLUGINS, plugin
 from cxrd.imaging.codestream import matrix
 from cxrd.imaging.display import number
 from cxrd.imaging.header import text
@@ -91,15 +91,16 @@ def read_stored(dataset: Dataset) -> Stored:
         raise Refused(Reason.TRANSFER_SYNTAX, f"transfer syntax {syntax} ({syntax.name}) has no decoder here")
     pixel_data = _pixel_data(dataset)
     declared = _declared(dataset)
+    sample_bits = declared.bits_allocated
     if syntax in NATIVE:
         _check_length(dataset, pixel_data, declared)
     else:
-        _check_codestream(pixel_data, declared)
+        sample_bits = _check_codestream(pixel_data, declared)
     cells = _decoded(pixel_data, syntax, declared, vr=str(dataset["PixelData"].VR))
     bits, spare = declared.bits_stored, declared.bits_allocated - declared.bits_stored
     high_bit = number(dataset, "HighBit")
-    # a shifted film is an old one, and never compressed: encoders know no such thing
-    shift = int(high_bit) + 1 - bits if high_bit is not None and syntax in NATIVE else 0
+    # an encoder of Bits Stored has pushed a shifted film's samples down; one of whole cells left them where they were
+    shift = int(high_bit) + 1 - bits if high_bit is not None and sample_bits > bits else 0
     return Stored(
         cells,
         bits,
@@ -149,14 +150,14 @@ def _pixel_data(dataset: Dataset) -> bytes:
     return value
 
 
-def _check_codestream(pixel_data: bytes, declared: Declared) -> None:
-    """Refuse a codestream of another size than the header's, before a decoder allocates for it."""
+def _check_codestream(pixel_data: bytes, declared: Declared) -> int:
+    """Refuse a codestream of another size than the header's, before a decoder allocates for it; bits of its samples."""
     try:
         found = matrix(get_frame(pixel_data, 0, number_of_frames=1))
     except Exception as error:
         raise Refused(Reason.DECODE_FAILED, f"pixel data holds no frame: {type(error).__name__}") from error
-    if found is None:
-        return
+    if found is None:  # run lengths are of whole cells
+        return declared.bits_allocated
     if found.components != 1:
         raise Refused(Reason.COLOUR, f"the codestream has {found.components} components, a radiograph has one")
     if (found.rows, found.columns) != (declared.rows, declared.columns):
@@ -165,6 +166,7 @@ def _check_codestream(pixel_data: bytes, declared: Declared) -> None:
             f"the codestream has {found.columns} x {found.rows} pixels, "
             f"the header says {declared.columns} x {declared.rows}",
         )
+    return found.bits
 
 
 def _decoded(pixel_data: bytes, syntax: UID, declared: Declared, *, vr: str) -> Raw:
@@ -181,9 +183,9 @@ def _decoded(pixel_data: bytes, syntax: UID, declared: Declared, *, vr: str) -> 
         "correct_unused_bits": False,  # Stored.values does, on the table and not on the film
         "view_only": True,
     }
-    plugin = PLUGINS.get(syntax, "")
+    named = plugin(syntax, declared.bits_allocated)
     try:
-        array, _ = get_decoder(syntax).as_array(pixel_data, raw=True, index=0, decoding_plugin=plugin, **facts)
+        array, _ = get_decoder(syntax).as_array(pixel_data, raw=True, index=0, decoding_plugin=named, **facts)
     except MemoryError:
         raise
     except Exception as error:
