@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test-setup test check format lint types contracts storm mutants population conformance bench clean
+.PHONY: help setup demo serve test-setup test check format lint types contracts storm mutants population conformance bench bundle clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ conformance: test-setup  ## rewrite docs/conformance.md from the default configu
 
 bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
 	PYTHONPATH=tests $(BIN)/python -m bench
+
+bundle:  ## everything a host without internet needs, in dist/, with checksums and a bill of materials
+	PYTHON=$(PYTHON) deploy/airgap/bundle.sh
 
 clean:
 	rm -rf .venv var dist build

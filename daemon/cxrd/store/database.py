@@ -105,30 +105,43 @@ class Database:
         return float("inf") if self._lock is None else shutil.disk_usage(self._lock.parent).free
 
     def upgrade(self) -> None:
-        """Bring the schema to this version; safe to call from several processes."""
+        """Bring the schema to this version, or leave a newer one of the same generation as it is.
+
+        Safe to call from several processes at once.
+
+        Raises
+        ------
+        StoreError
+            The schema is of another generation, which this version cannot work with.
+        """
         with self._held(), _named(), self.engine.begin() as connection:
             if self._lock is None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('cxrd migrations'))"))
+            found = MigrationContext.configure(connection).get_current_revision()
+            if found and _is_newer(found):
+                _refuse_other_generation(found)
+                return
             config = Config()
             config.set_main_option("script_location", str(MIGRATIONS))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
     def check_schema(self) -> None:
-        """Refuse a schema that is not this version's.
+        """Refuse a schema that this version cannot work with; a newer one of the same generation only has more in it.
 
         Raises
         ------
         StoreError
-            Missing, older or newer schema, or no answer.
+            Missing or older schema, another generation, or no answer.
         """
         with self.read() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
-        expected = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-        if found != expected:
+        if found and _is_newer(found):
+            _refuse_other_generation(found)
+        elif found != _head():
             raise StoreError(
-                f"the database schema is {found or 'empty'}, this version needs {expected}",
-                hint="run `cxrd db upgrade` (or start the newer version that upgraded it)",
+                f"the database schema is {found or 'empty'}, this version needs {_head()}",
+                hint="run `cxrd db upgrade`",
             )
 
     def dispose(self) -> None:
@@ -153,6 +166,25 @@ class Database:
             yield
         finally:
             os.close(descriptor)
+
+
+def _head() -> str:
+    """Revision that this version was written for: two digits of generation, two that count within it."""
+    return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
+
+
+def _is_newer(found: str) -> bool:
+    """Whether a newer version has upgraded the database: no migration of ours has that name."""
+    return found not in {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+
+
+def _refuse_other_generation(found: str) -> None:
+    """Within a generation migrations only add, so that workers of two versions can share a database."""
+    if found[:2] != _head()[:2]:
+        raise StoreError(
+            f"the database schema {found} is of another generation than this version's {_head()}",
+            hint="start the newer version that upgraded it, or restore the backup from before the upgrade",
+        )
 
 
 @contextmanager

@@ -42,14 +42,6 @@ def test_an_empty_database_is_named(kind: str, tmp_path: Path) -> None:
         empty.dispose()
 
 
-def test_a_newer_schema_is_named(database: Database) -> None:
-    """A version that went back does not write into what it cannot know."""
-    with database.write() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = 'newer'"))
-    with pytest.raises(StoreError, match="newer"):
-        database.check_schema()
-
-
 def test_an_upgrade_twice_is_no_upgrade(database: Database) -> None:
     """Safe to run at every start."""
     database.upgrade()

@@ -1,4 +1,4 @@
-"""What stands in deploy/ works with what stands in the code."""
+"""Several hosts: what deploy/hosts.md and the example of HAProxy say is what the code and HAProxy take."""
 
 from __future__ import annotations
 
@@ -8,31 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from cxrd.settings import ROLES, load
+from cxrd.settings import load
 from cxrd.store.database import POSTGRES_CONNECTION, Database
-from support.database import fresh
-from support.rows import arrive
-
-
-def keda_query(root: Path) -> str:
-    """The scaler's SQL, as YAML folds it."""
-    document = (root / "deploy" / "kubernetes" / "keda.yaml").read_text(encoding="utf-8")
-    found = re.search(r"query: >-\n((?: {10}.*\n)+)", document)
-    assert found
-    return " ".join(found[1].split())
-
-
-def test_the_scaler_counts_what_infer_would_claim_now(root: Path, tmp_path: Path) -> None:
-    """The very query of the ScaledObject, on the very schema."""
-    with fresh("postgresql", tmp_path) as database:
-        for number in (1, 2):
-            arrive(database, number, study_uid=f"1.2.{number}")
-        arrive(database, 3, study_uid="1.2.3", quiet_period_s=30.0)
-        with database.read() as connection:
-            assert 2 == connection.execute(text(keda_query(root))).scalar_one()
 
 
 def test_the_database_url_reaches_psycopg_as_it_was_written(
@@ -73,13 +52,6 @@ def test_the_database_url_reaches_psycopg_as_it_was_written(
     ours = {name: told[name] for name in POSTGRES_CONNECTION if name not in ("options", "connect_timeout")}
     assert ours.items() <= POSTGRES_CONNECTION.items()
     assert options.items() <= told.items()
-
-
-def test_units_run_roles_that_exist(root: Path) -> None:
-    """Every instance of the unit that the instructions name."""
-    text_ = (root / "deploy" / "hosts.md").read_text(encoding="utf-8")
-    named = {role for roles in re.findall(r"cxrd@([a-z,]+)", text_) for role in roles.split(",")}
-    assert set(ROLES) == named
 
 
 def test_the_example_of_haproxy_is_a_configuration(root: Path) -> None:
