@@ -126,10 +126,26 @@ class Report(Section):
 
 
 class Web(Section):
-    """Metrics, health and pages. Loopback unless told otherwise: there is no login yet."""
+    """Metrics, health, the page and the API.
+
+    Attributes
+    ----------
+    bind, port
+        Where it listens: loopback unless told otherwise.
+    hosts : tuple of str
+        Names by which browsers may call this node, beside its addresses, ``localhost`` and the machine's own name.
+    operators : Path or None
+        File of ``name:password`` lines: everybody logs in. Without it only callers on this machine see films and
+        change anything.
+    show_patient : bool
+        Show the Patient ID beside UIDs and accession numbers.
+    """
 
     bind: str = "127.0.0.1"
     port: Port = 8080
+    hosts: tuple[str, ...] = ()
+    operators: Path | None = None
+    show_patient: bool = False
 
 
 class Delivery(Section):

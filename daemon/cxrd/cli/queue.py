@@ -39,7 +39,7 @@ def ls(
     Example: cxrd studies ls --state failed
     """
     with Database(load(config).database.url).read() as connection:
-        found = [asdict(row) for row in views.studies(connection, limit=limit, state=state)]
+        found = [asdict(row) for row in views.studies(connection, limit=limit, wanted=views.Wanted(state=state or ""))]
     shown = ("uid", "accession", "state", "source", "last_image", "reason")
     printing.rows(
         "Studies", shown, [{**row, "last_image": printing.clock(row["last_at"])} for row in found], as_json=as_json

@@ -52,6 +52,27 @@ def blend(preview: NDArray[np.uint8], heat: NDArray[np.float32] | None) -> Rgb:
     return np.asarray(np.rint(mixed), np.uint8)
 
 
+def layer(heat: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Heat alone, to be laid over a film by somebody else.
+
+    Parameters
+    ----------
+    heat : float32 (gh, gw)
+        Map in 0..1 of its own peak, over the whole film.
+    size : (int, int)
+        Rows and columns of the layer.
+
+    Returns
+    -------
+    uint8 (rows, columns, 4)
+        RGBA; clear where :func:`blend` leaves the film as it is, opaque at the peak.
+    """
+    fine = np.clip(cv2.resize(heat, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), 0.0, 1.0)
+    alpha = np.clip((fine - TRANSPARENT_BELOW) / (1 - TRANSPARENT_BELOW), 0.0, 1.0)
+    painted = colours()[np.rint(fine * 255).astype(np.uint8)]
+    return np.dstack([painted, np.rint(alpha * 255).astype(np.uint8)])
+
+
 def draw_boxes(image: Rgb, boxes: Sequence[Box], *, rows: int, columns: int) -> None:
     """Draw rectangles, given in source pixels of a ``rows`` x ``columns`` film, into ``image`` (in place)."""
     height, width = image.shape[:2]

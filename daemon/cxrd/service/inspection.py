@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from cxrd.errors import CxrdError, StoreError
+from cxrd.errors import ConfigError, CxrdError, StoreError
 from cxrd.inference import engine
 from cxrd.inference.packages import find_packages
 from cxrd.service.connecting import destinations, port
@@ -26,6 +26,7 @@ from cxrd.store.database import Database
 from cxrd.store.payload import open_payloads
 from cxrd.store.schema import JobState
 from cxrd.watch.health import Check, disk
+from cxrd.web.access import read_operators
 
 CLOCK_LIMIT_S = 5.0
 """How far our clock may be from the database's, and behind the newest row."""
@@ -184,9 +185,15 @@ def _decoders() -> Check:
 
 
 def _web(settings: Settings) -> Check:
+    if settings.web.operators is not None:
+        try:
+            names = sorted(read_operators(settings.web.operators))
+        except ConfigError as error:
+            return Check("web access", ok=False, found=error.message, todo=error.hint)
+        return Check("web access", ok=True, found=f"by name and password: {', '.join(names)}")
     if settings.web.bind in {"127.0.0.1", "::1", "localhost"}:
         return Check("web access", ok=True, found="from this machine only")
-    todo = "there is no login: bind to 127.0.0.1, or let only a proxy that asks who it is, and Prometheus, reach it"
+    todo = "name who may see films and act in web.operators, and put TLS before it: elsewhere the page is read only"
     return Check("web access", ok=True, warn=True, found=f"every machine that reaches {settings.web.bind}", todo=todo)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,38 @@ class StudyRow:
     last_at: float
     images: int
     reason: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the list, to go on from there."""
+        return f"{self.last_at!r}~{self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which studies to list; what is empty does not matter.
+
+    Attributes
+    ----------
+    text : str
+        Part of the Study Instance UID or of the accession number.
+    after : str
+        :attr:`StudyRow.place` of the study to go on from.
+    """
+
+    state: str = ""
+    source: str = ""
+    text: str = ""
+    after: str = ""
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Time and UID to go on from; a place that nobody gave is the beginning."""
+        at, _, uid = self.after.partition("~")
+        try:
+            return float(at), uid
+        except ValueError:
+            return float("inf"), ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +109,32 @@ class StudyView:
     audit: Rows
 
 
-def studies(connection: Connection, *, limit: int, state: str | None = None) -> list[StudyRow]:
+def studies(connection: Connection, *, limit: int, wanted: Wanted = Wanted()) -> list[StudyRow]:
     """Newest studies first; objects whose study is not known stand under their own line."""
     s, i = schema.study, schema.instance
     images = select(func.count()).where(i.c.study_uid == s.c.uid).correlate(s).scalar_subquery()
     columns = [s.c.uid, s.c.accession, s.c.state, s.c.stat, s.c.source, s.c.first_at, s.c.last_at, images, s.c.reason]
-    query = select(*columns).order_by(s.c.last_at.desc()).limit(limit)
-    if state:
-        query = query.where(s.c.state == state)
+    query = select(*columns).order_by(s.c.last_at.desc(), s.c.uid.desc()).limit(limit)
+    at, uid = wanted.place
+    if wanted.after:
+        query = query.where(or_(s.c.last_at < at, and_(s.c.last_at == at, s.c.uid < uid)))
+    if wanted.state:
+        query = query.where(s.c.state == wanted.state)
+    if wanted.source:
+        query = query.where(s.c.source == wanted.source)
+    if wanted.text:
+        parts = (s.c.uid.contains(wanted.text, autoescape=True), s.c.accession.contains(wanted.text, autoescape=True))
+        query = query.where(or_(*parts))
     found = [StudyRow(*row) for row in connection.execute(query)]
-    if state in (None, "quarantined"):
-        found += _orphans(connection)
-    return sorted(found, key=lambda row: -row.last_at)[:limit]
+    if wanted.state in ("", "quarantined"):
+        found += [row for row in _orphans(connection) if _fits(row, wanted)]
+    return sorted(found, key=lambda row: (row.last_at, row.uid), reverse=True)[:limit]
+
+
+def _fits(row: StudyRow, wanted: Wanted) -> bool:
+    """Whether a line of quarantined objects is asked for."""
+    source = not wanted.source or row.source == wanted.source
+    return source and wanted.text in row.uid and (not wanted.after or (row.last_at, row.uid) < wanted.place)
 
 
 def _orphans(connection: Connection) -> list[StudyRow]:
@@ -136,6 +183,19 @@ def study(connection: Connection, key: str) -> StudyView | None:
         jobs=_rows(connection, schema.job, schema.job.c.study_uid == uid, "id"),
         audit=_rows(connection, schema.audit, schema.audit.c.subject.in_(subjects), "id"),
     )
+
+
+def patients(connection: Connection, study_uids: Iterable[str]) -> dict[str, str]:
+    """Patient ID of each study, for a site that wants to see it."""
+    s = schema.study.c
+    rows = connection.execute(select(s.uid, s.patient_id).where(s.uid.in_(list(study_uids))))
+    return {str(uid): str(patient) for uid, patient in rows}
+
+
+def sources(connection: Connection) -> list[str]:
+    """Names of every source that ever sent a study."""
+    s = schema.study.c
+    return [str(name) for name in connection.execute(select(s.source).distinct().order_by(s.source)).scalars()]
 
 
 def analysis(connection: Connection, study_uid: str) -> StudyAnalysis | None:

@@ -8,9 +8,12 @@ from threading import Event, Thread
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from cxrd.errors import CxrdError, StoreError
 from cxrd.settings import ROLES, Settings
@@ -18,8 +21,14 @@ from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.watch import health
+from cxrd.web.access import Guard, read_operators
 from cxrd.web.exposition import StoreCollector, exposition
+from cxrd.web.operations import Operations
 from cxrd.web.pages import Pages
+from cxrd.web.pictures import Pictures
+from cxrd.web.refusing import refusal
+
+STATIC = StaticFiles(packages=[("cxrd.web", "static")])
 
 
 def checks(
@@ -39,10 +48,29 @@ def checks(
 
 
 def application(settings: Settings, database: Database, payload: Payloads, metrics_dir: str = "") -> Starlette:
-    """The routes of one node."""
-    collector = StoreCollector(settings, database, payload)
-    pages = Pages(database)
+    """The routes of one node, behind the guard."""
 
+    def look() -> list[health.Check]:
+        return checks(settings, database, payload)
+
+    collector = StoreCollector(settings, database, payload)
+    pages = Pages(settings, database, look, metrics_dir)
+    routes = [*_monitoring(collector, look, metrics_dir), *_pages(pages, Pictures(database, payload))]
+    app = Starlette(
+        routes=[*routes, *_operations(Operations(database)), Mount("/static", STATIC)],
+        middleware=[Middleware(Guard, web=settings.web, answer=refusal)],
+        exception_handlers={StoreError: refusal, HTTPException: refusal},
+    )
+
+    def follow(new: Settings) -> None:
+        collector.follow(new)
+        pages.follow(new)
+
+    app.state.follow = follow
+    return app
+
+
+def _monitoring(collector: StoreCollector, look: Callable[[], list[health.Check]], metrics_dir: str) -> list[Route]:
     def metrics(_request: Request) -> Response:
         return Response(exposition(collector, metrics_dir), media_type=CONTENT_TYPE_LATEST)
 
@@ -50,28 +78,41 @@ def application(settings: Settings, database: Database, payload: Payloads, metri
         return PlainTextResponse("ok\n")
 
     def readyz(_request: Request) -> Response:
-        found = checks(settings, database, payload)
+        found = look()
         lines = [f"{'ok ' if c.ok else 'RED'} {c.name}: {c.found}" + ("" if c.ok else f" -> {c.todo}") for c in found]
         return PlainTextResponse("\n".join(lines) + "\n", status_code=200 if health.ready(found) else 503)
 
     def api_health(_request: Request) -> Response:
-        found = checks(settings, database, payload)
+        found = look()
         status = 200 if health.ready(found) else 503
         return JSONResponse({"ready": health.ready(found), "checks": [c._asdict() for c in found]}, status_code=status)
 
-    def store_down(_request: Request, error: Exception) -> Response:
-        return PlainTextResponse(f"{error}\n", status_code=503)
-
-    routes = [
-        Route("/", pages.overview),
+    return [
         Route("/metrics", metrics),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/api/v1/health", api_health),
     ]
-    app = Starlette(routes=routes, exception_handlers={StoreError: store_down})
-    app.state.follow = collector.follow
-    return app
+
+
+def _pages(pages: Pages, pictures: Pictures) -> list[Route]:
+    film = "/studies/{uid}/films/{sop_uid}"
+    return [
+        Route("/", pages.overview),
+        Route("/models", pages.models),
+        Route("/studies/{uid}", pages.study),
+        Route(f"{film}/film.png", pictures.film),
+        Route(f"{film}/heat/{{model}}/{{finding}}.png", pictures.heat),
+    ]
+
+
+def _operations(operations: Operations) -> list[Route]:
+    return [
+        Route("/studies/{uid}/requeue", operations.requeue, methods=["POST"]),
+        Route("/studies/{uid}/jobs/{job:int}/retry", operations.retry, methods=["POST"]),
+        Route("/destinations/{name}/pause", operations.pause, methods=["POST"]),
+        Route("/destinations/{name}/resume", operations.resume, methods=["POST"]),
+    ]
 
 
 def serve_web(
@@ -82,11 +123,28 @@ def serve_web(
     metrics_dir: str,
     follow: Callable[[Callable[[Settings], None]], None],
 ) -> None:
-    """Serve until ``stop`` is set; ``follow`` is told what takes up new settings."""
+    """Serve until ``stop`` is set; ``follow`` is told what takes up new settings.
+
+    Raises
+    ------
+    ConfigError
+        The file of operators lets nobody in, or everybody read it.
+    StoreError
+        The server ended by itself.
+    """
+    if settings.web.operators is not None:
+        read_operators(settings.web.operators)
     app = application(settings, database, payload, metrics_dir)
     follow(app.state.follow)
     config = uvicorn.Config(
-        app, host=settings.web.bind, port=settings.web.port, log_config=None, access_log=False, lifespan="off"
+        app,
+        host=settings.web.bind,
+        port=settings.web.port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,  # the guard judges who really called
+        server_header=False,
     )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, name="http", daemon=True)

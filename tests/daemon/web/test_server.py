@@ -14,6 +14,7 @@ from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.watch import metrics as m
 from cxrd.web.server import application
+from support.browsing import local
 from support.rows import STUDY, arrive, reported
 
 SETTINGS = Settings(
@@ -27,7 +28,7 @@ def client(database: Database, payload: PayloadStore) -> TestClient:
     """A client of a node that has received one study and built its objects."""
     arrive(database)
     reported(database)
-    return TestClient(application(SETTINGS, database, payload))
+    return local(application(SETTINGS, database, payload))
 
 
 def beat(database: Database, *roles: str) -> None:
@@ -79,10 +80,10 @@ def test_the_page_lists_the_newest_studies(client: TestClient) -> None:
 
 def test_a_store_that_is_away_is_said(tmp_path: Path, payload: PayloadStore) -> None:
     """The page answers 503 with the reason; liveness and disk stay."""
-    broken = TestClient(
-        application(Settings(), Database(f"sqlite:///{tmp_path}/empty.db"), payload), raise_server_exceptions=False
-    )
-    assert 503 == broken.get("/").status_code
+    broken = local(application(Settings(), Database(f"sqlite:///{tmp_path}/empty.db"), payload))
+    page = broken.get("/")
+    assert (503, "5") == (page.status_code, page.headers["retry-after"])
+    assert "the database refused" in page.text
     assert 503 == broken.get("/readyz").status_code
     assert "cxrd db upgrade" in broken.get("/readyz").text
     assert 200 == broken.get("/healthz").status_code

@@ -1,0 +1,66 @@
+"""What an operator may set going from the page; each leaves the operator's name in the audit trail."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from cxrd.store import jobs, lanes
+from cxrd.store.database import Database
+from cxrd.web.access import operator
+
+
+class Operations:
+    """POST handlers that change one thing and lead back to the page that asked.
+
+    Parameters
+    ----------
+    database : Database
+        What is changed.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def requeue(self, request: Request) -> Response:
+        """Work on a study again."""
+        actor, uid = operator(request), request.path_params["uid"]
+        with self._database.write() as connection:
+            count = jobs.requeue(connection, self._database.now(connection), study_uid=uid, actor=actor)
+        if not count:
+            raise HTTPException(409, "Nothing of this study can be worked on again now: it is being worked on.")
+        return _back(f"/studies/{quote(uid, safe='')}", f"{count} job(s) are ready again.")
+
+    def retry(self, request: Request) -> Response:
+        """Revive one dead job."""
+        actor, uid = operator(request), request.path_params["uid"]
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            done = jobs.revive(connection, now, request.path_params["job"], study_uid=uid, actor=actor)
+        if not done:
+            raise HTTPException(409, "This job is not dead any more.")
+        return _back(f"/studies/{quote(uid, safe='')}", "The job is ready again.")
+
+    def pause(self, request: Request) -> Response:
+        """Send nothing to a destination until it is resumed."""
+        return self._set_paused(request, paused=True)
+
+    def resume(self, request: Request) -> Response:
+        """Send to a destination again."""
+        return self._set_paused(request, paused=False)
+
+    def _set_paused(self, request: Request, *, paused: bool) -> Response:
+        actor, name = operator(request), request.path_params["name"]
+        with self._database.write() as connection:
+            known = lanes.pause(connection, self._database.now(connection), name, paused=paused, actor=actor)
+        if not known:
+            raise HTTPException(404, "No destination of that name has been worked for yet.")
+        return _back("/", f"{name} is paused." if paused else f"{name} gets its results again.")
+
+
+def _back(path: str, done: str) -> Response:
+    """See other (RFC 9110 15.4.4): a reload of the page does not do it again."""
+    return RedirectResponse(f"{path}?done={quote(done)}", status_code=303)

@@ -1,0 +1,50 @@
+"""Templates, and how the page writes numbers and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from cxrd import __version__
+
+
+def clock(epoch_s: float | None) -> str:
+    """Local date and time of an epoch second, or nothing."""
+    return "" if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(seconds: float) -> str:
+    """Duration in its two leading units."""
+    left = max(0, round(seconds))
+    days, hours, minutes = left // 86400, left // 3600 % 24, left // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left % 60} s" if minutes else f"{left} s"
+
+
+def words(name: str) -> str:
+    """A class id or a code as a person writes it."""
+    return name.replace("_", " ")
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("cxrd.web"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {"clock": clock, "span": span, "words": words}
+_TEMPLATES.globals["version"] = __version__
+
+
+def render(request: Request, name: str, *, status_code: int = 200, **context: object) -> HTMLResponse:
+    """Fill a template."""
+    told = {"operator": request.state.operator, "path": request.url.path, "done": request.query_params.get("done", "")}
+    page = _TEMPLATES.get_template(name).render(**told, **context)
+    return HTMLResponse(page, status_code=status_code)

@@ -1,0 +1,141 @@
+"""The page in a real browser: seen in light and dark, wide and narrow, by keyboard, and without scripts.
+
+``--screenshots DIR`` keeps a picture of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import ActionChains, Chrome, Keys
+from selenium.webdriver.common.by import By
+
+from cxrd.web.server import application
+from support.browsing import Filled
+from support.chromium import FAULTS, browser, complaints, emulate, served
+from support.node import until
+from support.rows import arrive
+
+pytestmark = pytest.mark.flow
+PAGES = ("/", "/studies/{opacity}", "/studies/{dead}", "/studies/{lateral}", "/models", "/studies/1.2.3.4")
+NOWHERE = "1.2.3.4"
+SCREENS = {"light": 1400, "dark": 1400, "narrow": 390}
+"""Width in pixels."""
+
+
+@pytest.fixture(scope="module")
+def site(worked: Filled) -> Iterator[str]:
+    """Address of a node that has worked."""
+    with served(application(worked.settings, worked.database, worked.payload)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Chrome]:
+    """One browser for this file."""
+    with browser() as opened:
+        yield opened
+
+
+def focused(chrome: Chrome) -> str:
+    """Text or name of what has the focus."""
+    element = chrome.switch_to.active_element
+    return element.get_attribute("name") or element.get_attribute("aria-label") or element.text
+
+
+def press(chrome: Chrome, *keys: str) -> None:
+    """Press keys, one after the other."""
+    for key in keys:
+        ActionChains(chrome).send_keys(key).perform()
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("look", SCREENS)
+def test_everybody_can_read_it(
+    chrome: Chrome, site: str, worked: Filled, page: str, look: str, pytestconfig: pytest.Config
+) -> None:
+    """Labels, captions, headings, contrast, no sideways scrolling; nothing in the console but a refusal."""
+    emulate(chrome, dark=look == "dark", width=SCREENS[look])
+    complaints(chrome)
+    chrome.get(site + page.format(**worked.studies))
+    if folder := pytestconfig.getoption("--screenshots"):
+        name = "".join(c if c.isalnum() else "-" for c in page)
+        chrome.save_screenshot(str(Path(folder) / f"page{name}-{look}.png"))
+    assert [] == chrome.execute_script(FAULTS)
+    assert page.endswith(NOWHERE) == bool(complaints(chrome))
+
+
+def test_it_is_used_by_keyboard(chrome: Chrome, site: str, worked: Filled) -> None:
+    """Skip link first; a study opens by Enter; the heat follows the arrow keys, and what has the focus is seen."""
+    emulate(chrome, dark=False, width=1400)
+    chrome.get(site)
+    press(chrome, Keys.TAB)
+    assert "Skip to content" == focused(chrome)
+    press(chrome, Keys.ENTER, Keys.TAB)
+    seen = [focused(chrome)]
+    while "A-normal" not in seen[-1] and len(seen) < 40:
+        press(chrome, Keys.TAB)
+        seen.append(focused(chrome))
+        outline = chrome.switch_to.active_element.value_of_css_property("outline-style")
+        assert "none" != outline, seen[-1]
+    assert {"state", "source", "text", "Filter"} <= set(seen)
+    press(chrome, Keys.ENTER)
+    until(lambda: worked.studies["normal"] in chrome.current_url, seconds=10, what="the study opens")
+    chrome.get(f"{site}/studies/{worked.studies['opacity']}?heat=tiny/")
+    slider = chrome.find_element(By.ID, "strength")
+    slider.send_keys(Keys.END)
+    assert "1" == chrome.find_element(By.ID, "heat").get_attribute("opacity")
+    slider.send_keys(Keys.HOME)
+    assert "0" == chrome.find_element(By.ID, "heat").get_attribute("opacity")
+    assert "0 %" == chrome.find_element(By.ID, "strength-said").text
+
+
+def test_a_new_study_appears_by_itself(chrome: Chrome, site: str, worked: Filled) -> None:
+    """Without a reload, and not while somebody has paused it."""
+    emulate(chrome, dark=False, width=1400)
+    chrome.get(site)
+    chrome.execute_script("window.sameDocument = true")
+    arrive(worked.database, 500, study_uid="1.9.500")
+    until(lambda: "1.9.500" in chrome.page_source, seconds=20, what="the study is on the page")
+    assert chrome.execute_script("return window.sameDocument")
+    pause = chrome.find_element(By.ID, "pause-updates")
+    pause.click()
+    assert "true" == pause.get_attribute("aria-pressed")
+    arrive(worked.database, 501, study_uid="1.9.501")
+    before = chrome.find_element(By.ID, "updated").text
+    chrome.execute_async_script("update().then(arguments[0])")
+    assert before == chrome.find_element(By.ID, "updated").text
+    assert "1.9.501" not in chrome.page_source
+    pause.click()
+    until(lambda: "1.9.501" in chrome.page_source, seconds=20, what="the page goes on")
+
+
+def test_it_works_without_scripts(chrome: Chrome, site: str, worked: Filled) -> None:
+    """Filter, heat, its strength and a button."""
+    chrome.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        chrome.get(f"{site}/?state=refused")
+        chrome.find_element(By.LINK_TEXT, "A-lateral").click()
+        chrome.find_element(By.CSS_SELECTOR, "button[aria-label='Requeue this study']").click()
+        assert "ready again" in chrome.find_element(By.CSS_SELECTOR, "[role=status]").text
+        chrome.get(f"{site}/studies/{worked.studies['opacity']}")
+        chrome.find_element(By.LINK_TEXT, "tiny").click()
+        chrome.find_element(By.ID, "strength").send_keys(Keys.END)
+        chrome.find_element(By.CSS_SELECTOR, ".scriptless").click()
+        assert "1.0" == chrome.find_element(By.ID, "heat").get_attribute("opacity")
+    finally:
+        chrome.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_films_are_really_drawn(chrome: Chrome, site: str, worked: Filled) -> None:
+    """Both layers load, at the same place and size."""
+    emulate(chrome, dark=False, width=1400)
+    chrome.get(f"{site}/studies/{worked.studies['opacity']}?heat=tiny/")
+    loads = """const done = arguments[0], all = [...document.querySelectorAll(".layers image")];
+      Promise.all(all.map(i => fetch(i.href.baseVal).then(r => r.status))).then(done)"""
+    assert [200, 200] == chrome.execute_async_script(loads)
+    film, heat = (chrome.find_element(By.CSS_SELECTOR, f".layers .{name}").rect for name in ("picture", "heat"))
+    assert film == heat
+    assert film["width"] > 200
