@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydicom._uid_dict import UID_dictionary
 
 
 def _ae_title(value: str) -> str:
@@ -28,6 +33,120 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Profile = Literal["bcp195", "bcp195-nd"]
+"""TLS profiles of PS3.15: B.12, BCP 195 with RFC 8996 and 9325; B.10, Non-Downgrading BCP 195."""
+
+
+class ListenerTls(Section):
+    """DICOM TLS for those who send to us.
+
+    Attributes
+    ----------
+    port : int
+        TCP port for TLS beside the plain one; 2762 is the one registered for DICOM over TLS.
+    only : bool
+        Do not open the plain port at all.
+    certificate : Path
+        PEM: our certificate, then those between it and its CA.
+    key : Path
+        PEM: its private key.
+    key_password_file : Path or None
+        First line is the password of an encrypted key.
+    ca : Path
+        PEM: CAs whose certificates callers may show.
+    client_certificate : {"required", "optional"}
+        Whether a caller must show a certificate; one that is shown must be valid either way.
+    profile : {"bcp195", "bcp195-nd"}
+        Both never go below TLS 1.2; the second keeps to the four cipher suites of RFC 7525 there.
+    """
+
+    port: Port = 2762
+    only: bool = False
+    certificate: Path
+    key: Path
+    key_password_file: Path | None = None
+    ca: Path
+    client_certificate: Literal["required", "optional"] = "required"
+    profile: Profile = "bcp195"
+
+
+class DestinationTls(Section):
+    """DICOM TLS to a destination.
+
+    Attributes
+    ----------
+    ca : Path
+        PEM: CAs, or the certificate itself, that the destination's certificate must come from.
+    certificate, key : Path or None
+        PEM: what we show when the destination asks who we are.
+    key_password_file : Path or None
+        First line is the password of an encrypted key.
+    check_host : bool
+        The destination's certificate must name its host; turn it off only for a CA that signs nobody else.
+    profile : {"bcp195", "bcp195-nd"}
+        As of the listener.
+    """
+
+    ca: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    key_password_file: Path | None = None
+    check_host: bool = True
+    profile: Profile = "bcp195"
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            msg = "certificate and key go together"
+            raise ValueError(msg)
+        return self
+
+
+Tls = ListenerTls | DestinationTls
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The certificate that a caller showed, verified against our CAs.
+
+    Attributes
+    ----------
+    sha256 : str
+        Fingerprint: hash (hex) of the certificate's DER form.
+    names : frozenset of str
+        Its common name and the DNS names and addresses of its subject alternative name.
+    """
+
+    sha256: str
+    names: frozenset[str]
+
+
+def _certificate(value: str) -> str:
+    """``sha256:`` with 64 hex digits, colons allowed, or a name of the certificate."""
+    text = value.strip()
+    if not text.lower().startswith("sha256:"):
+        return text
+    digits = text[7:].replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        msg = "a fingerprint is sha256: and 64 hexadecimal digits (openssl x509 -noout -fingerprint -sha256)"
+        raise ValueError(msg)
+    return f"sha256:{digits}"
+
+
+def _uid(value: str) -> str:
+    """A UID of PS3.6, given as such or by its keyword, for example DigitalXRayImageStorageForPresentation."""
+    if value in UID_dictionary:
+        return value
+    if value not in _KEYWORDS:
+        msg = f"{value} is neither a UID nor a keyword of PS3.6 annex A"
+        raise ValueError(msg)
+    return _KEYWORDS[value]
+
+
+_KEYWORDS = {entry[4]: uid for uid, entry in UID_dictionary.items()}
+KnownUID = Annotated[str, AfterValidator(_uid)]
+
+
 class Source(Section):
     """A system that may send films.
 
@@ -39,6 +158,9 @@ class Source(Section):
         Calling AE title that this source uses.
     hosts : tuple of str
         Addresses, networks (CIDR) or host names it may call from; empty allows every address.
+    certificates : tuple of str
+        Certificates it may show, each as ``sha256:`` fingerprint or as a name that stands in it (common name, DNS
+        name or address). Not empty, it must come by TLS and show one of them.
     quiet_period_s : float
         Seconds without a new image of a study before the study is analysed.
     hold_open_s : float
@@ -47,18 +169,35 @@ class Source(Section):
     fast_path : bool
         Analyse a study as soon as a CR or DX image of it is here; an image that comes later leads to a new
         result that supersedes the first.
+    max_associations : int
+        Associations of it at once, on this node; 0 leaves it to the node's own limit.
+    max_object_mb : int
+        Largest object taken from it, MiB; 0 takes the node's.
+    sop_classes, transfer_syntaxes : tuple of str
+        UIDs, or keywords of PS3.6, that it may send; empty allows all that the listener knows.
     """
 
     name: str = Field(min_length=1, max_length=64)
     ae_title: AETitle
     hosts: tuple[str, ...] = ()
+    certificates: tuple[Annotated[str, Field(min_length=1), AfterValidator(_certificate)], ...] = ()
     quiet_period_s: float = Field(5.0, ge=0, le=86400)
     hold_open_s: float = Field(10.0, ge=0, le=3600)
     fast_path: bool = False
+    max_associations: int = Field(0, ge=0, le=1000)
+    max_object_mb: int = Field(0, ge=0, le=4096)
+    sop_classes: tuple[KnownUID, ...] = ()
+    transfer_syntaxes: tuple[KnownUID, ...] = ()
 
     def allows(self, address: str) -> bool:
         """Whether a peer address (text form of IPv4 or IPv6) may use this source's AE title."""
         return not self.hosts or any(_matches(host, address) for host in self.hosts)
+
+    def trusts(self, shown: Shown | None) -> bool:
+        """Whether a certificate may stand for this source; ``None`` is a caller without one."""
+        if not self.certificates:
+            return True
+        return shown is not None and any(c in {f"sha256:{shown.sha256}", *shown.names} for c in self.certificates)
 
     @staticmethod
     def resolves(host: str) -> bool:
@@ -101,6 +240,8 @@ class Dicom(Section):
         Seconds of silence after which an association is aborted.
     quiet_period_s : float
         Quiet period of a caller that no source names.
+    tls : ListenerTls or None
+        DICOM TLS; without it only the plain port is open.
     """
 
     ae_title: AETitle = "CXRD"
@@ -111,12 +252,25 @@ class Dicom(Section):
     max_object_mb: int = Field(256, ge=1, le=4096)
     timeout_s: float = Field(60.0, gt=0, le=3600)
     quiet_period_s: float = Field(5.0, ge=0, le=86400)
+    tls: ListenerTls | None = None
 
-    def source_for(self, ae_title: str, address: str) -> Source | None:
+    @model_validator(mode="after")
+    def _shown_somewhere(self) -> Self:
+        bound = [s.name for s in self.sources if s.certificates]
+        if bound and self.tls is None:
+            msg = f"certificates of source {', '.join(bound)} can only be shown by TLS: add [dicom.tls]"
+            raise ValueError(msg)
+        return self
+
+    def source_for(self, ae_title: str, address: str, shown: Shown | None = None) -> Source | None:
         """The source a caller is, or None when it may not speak to us."""
         if not self.sources:
             return Source(name="any", ae_title=ae_title or "ANY", quiet_period_s=self.quiet_period_s)
-        return next((s for s in self.sources if s.ae_title == ae_title.strip() and s.allows(address)), None)
+        return next((s for s in self.callers(ae_title, address) if s.trusts(shown)), None)
+
+    def callers(self, ae_title: str, address: str) -> Iterator[Source]:
+        """Sources that a caller may be by its AE title and address, whatever certificate it shows."""
+        return (s for s in self.sources if s.ae_title == ae_title.strip() and s.allows(address))
 
 
 class Destination(Section):
@@ -132,6 +286,8 @@ class Destination(Section):
         Seconds to wait for the network, the association and each C-STORE answer.
     max_associations : int
         Associations to it at once, over all machines of this database.
+    tls : DestinationTls or None
+        DICOM TLS; without it the association is plain.
     """
 
     name: str = Field(min_length=1, max_length=64)
@@ -141,3 +297,4 @@ class Destination(Section):
     send: tuple[Literal["sr", "sr-comprehensive", "sr-text", "sc", "gsps", "seg", "pm"], ...] = ("sr", "sc")
     timeout_s: float = Field(30.0, gt=0, le=3600)
     max_associations: int = Field(2, ge=1, le=64)
+    tls: DestinationTls | None = None

@@ -27,8 +27,8 @@ class Door:
 
     def __init__(self, database: Database, payload: PayloadStore, *, min_free: int = 0, **changes: object) -> None:
         self.noted = Noted()
-        settings = Dicom(bind="127.0.0.1", port=0, sources=SOURCES, **changes)
-        self.listener = Listener(settings, database, payload, min_free_bytes=min_free, observer=self.noted)
+        self.settings = Dicom.model_validate({"bind": "127.0.0.1", "port": 0, "sources": SOURCES, **changes})
+        self.listener = Listener(self.settings, database, payload, min_free_bytes=min_free, observer=self.noted)
         self.port = self.listener.start()
 
     def before_answer(self, act: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ class Noted:
 
     associations: list[tuple[str, str]] = field(default_factory=list)
     instances: list[tuple[str, str, int]] = field(default_factory=list)
+    handshakes: list[str] = field(default_factory=list)
 
     def sources(self, names: Sequence[str]) -> None:
         """These may send from now on."""
@@ -23,3 +24,7 @@ class Noted:
     def instance(self, source: str, outcome: str, size: int) -> None:
         """Keep one C-STORE."""
         self.instances.append((source, outcome, size))
+
+    def handshake(self, fault: str) -> None:
+        """Keep one failed handshake."""
+        self.handshakes.append(str(fault))

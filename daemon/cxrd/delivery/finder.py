@@ -14,6 +14,7 @@ from pydicom import Dataset
 from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
+from cxrd import tls
 from cxrd.errors import DeliveryError
 from cxrd.peers import Destination
 from cxrd.report.uids import series_of
@@ -36,6 +37,8 @@ class Finder:
     ------
     DeliveryError
         On entering: it cannot be reached or does not answer C-FIND.
+    ConfigError
+        On entering: its TLS files cannot be used.
     """
 
     def __init__(self, destination: Destination, calling_ae: str) -> None:
@@ -48,7 +51,8 @@ class Finder:
 
     def __enter__(self) -> Self:
         to = self._destination
-        self._association = self._entity.associate(to.host, to.port, ae_title=to.ae_title)
+        secured: Any = (tls.handshake(to.tls), to.host) if to.tls else None
+        self._association = self._entity.associate(to.host, to.port, ae_title=to.ae_title, tls_args=secured)
         if not self._association.is_established:
             raise DeliveryError(
                 f"{to.name} does not answer C-FIND",

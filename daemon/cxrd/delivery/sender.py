@@ -6,11 +6,12 @@ same bytes as the first.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
@@ -20,7 +21,8 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from cxrd.errors import Reason, Refused
+from cxrd import tls
+from cxrd.errors import ConfigError, Reason, Refused
 from cxrd.peers import Destination
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # read the file as it is sent; the alternative decodes and re-encodes
@@ -130,11 +132,16 @@ def send(destination: Destination, calling_ae: str, objects: Sequence[Outgoing])
         One for each object, in order; a peer that cannot be reached answers RETRY for all.
     """
     wanted = list(dict.fromkeys((o.sop_class, o.transfer_syntax) for o in objects))
-    association = _associate(destination, calling_ae, [build_context(c, t) for c, t in wanted[:MAX_CONTEXTS]])
+    try:
+        association, handshake = _associate(destination, calling_ae, [build_context(*w) for w in wanted[:MAX_CONTEXTS]])
+    except ConfigError as error:  # its TLS files; the objects wait until somebody has repaired them
+        yield from (SendResult(item.sop_uid, Outcome.RETRY, None, str(error)) for item in objects)
+        return
     accepted = {(c.abstract_syntax, c.transfer_syntax[0]) for c in association.accepted_contexts}
     try:
         for item in objects:
-            yield _send_one(association, item, (UID(item.sop_class), UID(item.transfer_syntax)) in accepted)
+            taken = (UID(item.sop_class), UID(item.transfer_syntax)) in accepted
+            yield _send_one(association, handshake, item, context_accepted=taken)
     finally:
         if association.is_established:
             association.release()
@@ -147,9 +154,13 @@ def echo(destination: Destination, calling_ae: str) -> bool:
 
 def echo_fault(destination: Destination, calling_ae: str) -> str:
     """Why the peer does not answer a C-ECHO, "" when it does."""
-    association = _associate(destination, calling_ae, [build_context(Verification)])
+    try:
+        association, handshake = _associate(destination, calling_ae, [build_context(Verification)])
+    except ConfigError as error:
+        return str(error)
     if not association.is_established:
-        return "the peer accepts no C-ECHO" if association.rejected_contexts else _unreachable(association)[2]
+        refused = bool(association.rejected_contexts)
+        return "the peer accepts no C-ECHO" if refused else _unreachable(association, handshake)[2]
     answer = association.send_c_echo()
     association.release()
     if "Status" not in answer:
@@ -157,7 +168,11 @@ def echo_fault(destination: Destination, calling_ae: str) -> str:
     return "" if int(answer.Status) == 0x0000 else f"status 0x{int(answer.Status):04X}"
 
 
-def _associate(destination: Destination, calling_ae: str, contexts: list[PresentationContext]) -> Association:
+def _associate(
+    destination: Destination, calling_ae: str, contexts: list[PresentationContext]
+) -> tuple[Association, tls.Handshake | None]:
+    """Ask for an association, established or not, and how TLS went where it was asked for."""
+    handshake = tls.handshake(destination.tls) if destination.tls else None
     entity = AE(calling_ae)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = destination.timeout_s
     entity.connection_timeout = destination.timeout_s
@@ -167,23 +182,27 @@ def _associate(destination: Destination, calling_ae: str, contexts: list[Present
         connection: Any = event.assoc.dul.socket
         connection.socket.settimeout(destination.timeout_s)
 
-    return entity.associate(
+    association = entity.associate(
         destination.host,
         destination.port,
         contexts=contexts,
         ae_title=destination.ae_title,
         max_pdu=0,
         evt_handlers=[(evt.EVT_CONN_OPEN, on_open)],
+        tls_args=(cast("ssl.SSLContext", handshake), destination.host) if handshake else None,
     )
+    return association, handshake
 
 
-def _send_one(association: Association, item: Outgoing, context_accepted: bool) -> SendResult:  # noqa: FBT001 - a fact, not a switch
+def _send_one(
+    association: Association, handshake: tls.Handshake | None, item: Outgoing, *, context_accepted: bool
+) -> SendResult:
     negotiated = bool(association.accepted_contexts or association.rejected_contexts)
     if negotiated and not context_accepted:  # a peer that accepts no context at all is left at once, but it did answer
         message = f"the destination does not accept {UID(item.sop_class).name} in {UID(item.transfer_syntax).name}"
         return SendResult(item.sop_uid, Outcome.REJECTED, None, message)
     if not association.is_established:
-        return SendResult(item.sop_uid, *_unreachable(association))
+        return SendResult(item.sop_uid, *_unreachable(association, handshake))
     try:
         answer = association.send_c_store(item.path)
     except (OSError, RuntimeError) as error:  # the file is gone, or the association ended between two objects
@@ -196,8 +215,10 @@ def _send_one(association: Association, item: Outgoing, context_accepted: bool) 
     return SendResult(item.sop_uid, outcome, status, f"status 0x{status:04X}{': ' + comment if comment else ''}")
 
 
-def _unreachable(association: Association) -> tuple[Outcome, None, str]:
+def _unreachable(association: Association, handshake: tls.Handshake | None) -> tuple[Outcome, None, str]:
     """Why there is no association; only a permanent rejection will not change by itself."""
+    if handshake is not None and handshake.fault:
+        return Outcome.RETRY, None, f"TLS failed, {handshake.fault}"
     if association.is_rejected:
         primitive = association.acceptor.primitive
         permanent = primitive is not None and primitive.result == 1
@@ -206,5 +227,6 @@ def _unreachable(association: Association) -> tuple[Outcome, None, str]:
         message = f"association rejected ({why})" + ("; is our AE title known there?" if permanent else "")
         return Outcome.RETRY, None, message
     if association.is_aborted:
-        return Outcome.RETRY, None, "the destination cannot be reached, or it aborted the association"
+        doubt = ", or it does not take our certificate" if handshake is not None else ""  # TLS 1.3 tells after the fact
+        return Outcome.RETRY, None, f"the destination cannot be reached, or it aborted the association{doubt}"
     return Outcome.RETRY, None, "no association"

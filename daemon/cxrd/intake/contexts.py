@@ -10,6 +10,8 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from cxrd.peers import Source
+
 # JPEG XL (…4.110 to 112) is left out: no decoder here reads it, so a sender must transcode before, not we fail after.
 TRANSFER_SYNTAXES = (
     uid.ExplicitVRLittleEndian,
@@ -49,8 +51,8 @@ def verification() -> PresentationContext:
     return build_context(Verification)
 
 
-def answering(asked: Iterable[PresentationContext]) -> list[PresentationContext]:
-    """The part of ``accepted`` that one association asks for, its encodings in the order of the sender.
+def answering(asked: Iterable[PresentationContext], source: Source) -> list[PresentationContext]:
+    """The part of ``accepted`` that one association asks for and its source may send, in the sender's order.
 
     An SCP's own order decides which of several proposed encodings is taken (PS3.8 9.3.3), so ours would make
     a sender decompress a film that it proposes compressed first. And pynetdicom copies what an SCP supports
@@ -60,16 +62,20 @@ def answering(asked: Iterable[PresentationContext]) -> list[PresentationContext]
     ----------
     asked : iterable of PresentationContext
         As proposed in the A-ASSOCIATE-RQ.
+    source : Source
+        May be limited to some SOP classes and transfer syntaxes.
     """
     wanted: dict[str, dict[str, None]] = {}
     for context in asked:
         wanted.setdefault(str(context.abstract_syntax), {}).update(dict.fromkeys(context.transfer_syntax))
-    return [_context(name, tuple(proposed)) for name, proposed in wanted.items() if name in SERVED]
+    served = {*source.sop_classes, str(Verification)} & SERVED if source.sop_classes else SERVED
+    syntaxes = source.transfer_syntaxes or TRANSFER_SYNTAXES
+    return [_context(name, tuple(proposed), syntaxes) for name, proposed in wanted.items() if name in served]
 
 
 @lru_cache(maxsize=1024)  # a sender proposes the same every time, often for every class there is
-def _context(name: str, proposed: tuple[str, ...]) -> PresentationContext:
+def _context(name: str, proposed: tuple[str, ...], syntaxes: tuple[str, ...]) -> PresentationContext:
     if name == Verification:
         return verification()
-    known = [syntax for syntax in proposed if syntax in TRANSFER_SYNTAXES]
-    return build_context(name, known or list(TRANSFER_SYNTAXES))  # none known: answered "not supported", by encoding
+    known = [syntax for syntax in proposed if syntax in syntaxes]
+    return build_context(name, known or list(syntaxes))  # none known: answered "not supported", by encoding

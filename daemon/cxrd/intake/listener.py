@@ -15,19 +15,23 @@ need. Status codes and what they mean to a sender:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from pydicom import Dataset, dcmread, uid
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
+from cxrd import tls
 from cxrd.crashpoints import reach
 from cxrd.errors import Reason, StoreError
 from cxrd.intake import contexts
+from cxrd.intake.places import ROOM as MOST
+from cxrd.intake.places import Places
+from cxrd.intake.reception import Observer, Reception
+from cxrd.intake.server import Server, open_door
 from cxrd.peers import Dicom, Source
 from cxrd.store import arrivals, carriers
 from cxrd.store.arrivals import Arrival, Received
@@ -40,9 +44,6 @@ OUT_OF_RESOURCES = 0xA700
 KEPT_ASIDE = 0xB007
 CANNOT_UNDERSTAND = 0xC000
 
-REJECTED_PERMANENT, BY_USER = 1, 1
-CALLING_AE_NOT_RECOGNISED, CALLED_AE_NOT_RECOGNISED = 3, 7
-
 RADIOGRAPHS = frozenset({uid.ComputedRadiographyImageStorage, uid.DigitalXRayImageStorageForPresentation})
 """SOP classes that are complete as one image: what a source's fast path is for."""
 
@@ -50,22 +51,6 @@ HEADER_TAGS = (
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber",
     "PatientID", "StudyDate", "RequestedProcedurePriority",
 )  # fmt: skip
-
-
-class Observer(Protocol):
-    """Told what happens at the door."""
-
-    def sources(self, names: Sequence[str]) -> None:
-        """These may send from now on."""
-        ...
-
-    def association(self, source: str, outcome: str) -> None:
-        """One association was asked for."""
-        ...
-
-    def instance(self, source: str, outcome: str, size: int) -> None:
-        """One C-STORE was answered; ``size`` bytes were made durable (0 when none)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +79,19 @@ class Listener:
         Below it, on the volume of either, the answer is 0xA700.
     observer : Observer
         For metrics.
+    places : Places or None
+        Shared with other listeners of the node; None when there are none.
     """
 
     def __init__(
-        self, settings: Dicom, database: Database, payload: Payloads, *, min_free_bytes: int, observer: Observer
+        self,
+        settings: Dicom,
+        database: Database,
+        payload: Payloads,
+        *,
+        min_free_bytes: int,
+        observer: Observer,
+        places: Places | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -107,12 +101,16 @@ class Listener:
         self._log: Any = logger()
         self._ae = AE(settings.ae_title)
         self._ae.supported_contexts = [contexts.verification()]  # a caller gets the others once it is known
-        self._ae.maximum_associations = settings.max_associations
+        self._ae.maximum_associations = (
+            2 * MOST
+        )  # it counts connections that say nothing; reception counts associations
         self._ae.maximum_pdu_size = 0  # unlimited: fewer, larger PDUs cost the receiver less
         self._ae.network_timeout = settings.timeout_s
         self._ae.acse_timeout = settings.timeout_s
         self._ae.dimse_timeout = settings.timeout_s
-        self._server: Any = None
+        self._servers: list[Server] = []
+        self._reception = Reception(lambda: self._settings, observer, places or Places())
+        self._credentials = tls.Credentials(settings.tls) if settings.tls else None
         self._names: dict[Association, str] = {}  # of associations that brought something
 
     def start(self) -> int:
@@ -121,12 +119,12 @@ class Listener:
         Returns
         -------
         int
-            The TCP port in use.
+            The TCP port in use, the plain one if it is open.
 
         Raises
         ------
         StoreError
-            The address cannot be bound.
+            An address cannot be bound.
         """
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, self._on_open),
@@ -135,25 +133,43 @@ class Listener:
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
-        address = (self._settings.bind, self._settings.port)
-        try:
-            self._server = self._ae.start_server(address, block=False, evt_handlers=handlers)
-        except OSError as error:
-            where = f"{address[0]}:{address[1]}"
-            raise StoreError(
-                f"cannot listen on {where}: {error.strerror}", hint="is another program using the port?"
-            ) from error
-        port = int(self._server.socket.getsockname()[1])
-        self._log.info("listening", ae_title=self._settings.ae_title, port=port)
-        return port
+        told = self._settings
+        if told.tls is None or not told.tls.only:
+            self._servers.append(Server(self._ae, open_door(told.bind, told.port), handlers))
+        if told.tls is not None:
+            door = open_door(told.bind, told.tls.port)
+            self._servers.append(
+                Server(self._ae, door, handlers, credentials=self._credentials, failed=self._on_failed_handshake)
+            )
+        for server in self._servers:
+            server.start()
+        self._log.info("listening", ae_title=told.ae_title, ports=self.ports, tls=told.tls is not None)
+        return self.ports[0]
+
+    @property
+    def ports(self) -> list[int]:
+        """TCP ports in use: plain, then TLS."""
+        return [server.port for server in self._servers]
 
     def follow(self, settings: Dicom) -> None:
-        """Ask other sources from the next association and object on; open associations are not cut."""
+        """Ask other sources from the next association and object on, and show the certificate of now.
+
+        Open associations are not cut.
+
+        Raises
+        ------
+        ConfigError
+            The certificate files cannot be used; nothing has changed.
+        """
+        if self._credentials is not None:
+            self._credentials.reload()
         self._settings = settings
         self._observer.sources([source.name for source in settings.sources])
 
     def stop(self) -> None:
         """Stop listening; an association that is cut here leaves its unacknowledged object with the sender."""
+        for server in self._servers:
+            server.stop()
         self._ae.shutdown()
 
     def _on_open(self, event: evt.Event) -> None:
@@ -161,32 +177,24 @@ class Listener:
         connection: Any = event.assoc.dul.socket
         connection.socket.settimeout(self._settings.timeout_s)
 
-    def _on_requested(self, event: evt.Event) -> None:
-        requestor = event.assoc.requestor
-        asked: Any = requestor.primitive
-        calling, called = (str(t).strip() for t in (asked.calling_ae_title, asked.called_ae_title))
-        source = self._settings.source_for(calling, requestor.address)
-        if source is None:
-            self._reject(event, "unknown", CALLING_AE_NOT_RECOGNISED, "calling_ae")
-        elif called != self._settings.ae_title:
-            self._reject(event, source.name, CALLED_AE_NOT_RECOGNISED, "called_ae")
-        else:
-            event.assoc.acceptor.supported_contexts = contexts.answering(asked.presentation_context_definition_list)
-            self._observer.association(source.name, "accepted")
+    def _on_failed_handshake(self, fault: tls.Fault, peer: str) -> None:
+        self._log.warning("TLS handshake failed", why=str(fault), peer=peer)
+        self._observer.handshake(fault)
 
-    def _reject(self, event: evt.Event, source: str, diagnostic: int, outcome: str) -> None:
-        peer = event.assoc.requestor
-        asked: Any = peer.primitive
-        self._log.warning("association rejected", why=outcome, calling=str(asked.calling_ae_title), peer=peer.address)
-        self._observer.association(source, f"rejected_{outcome}")
-        event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_USER, diagnostic)
-        event.assoc.kill()
+    def _on_requested(self, event: evt.Event) -> None:
+        self._no_longer_waiting(event)
+        self._reception.requested(event)
+
+    def _no_longer_waiting(self, event: evt.Event) -> None:
+        requestor = event.assoc.requestor
+        for server in self._servers:
+            server.waiting.done((requestor.address, requestor.port))
 
     def _on_store(self, event: evt.Event) -> int:
         """Answer one C-STORE; every error becomes a status that keeps the object safe somewhere."""
         command: Any = event.request
         calling = str(event.assoc.requestor.ae_title).strip()
-        source = self._settings.source_for(calling, event.assoc.requestor.address)
+        source = self._reception.source_of(event)
         name = source.name if source else "unknown"
         try:
             request = Request(
@@ -212,6 +220,8 @@ class Listener:
 
     def _on_close(self, event: evt.Event) -> None:
         """Let the study go that this association carried; without the store it goes by itself, later."""
+        self._no_longer_waiting(event)
+        self._reception.closed(event.assoc)
         name = self._names.pop(event.assoc, None)
         if name is None:
             return
@@ -234,7 +244,7 @@ class Listener:
         StoreError
             It could not be made durable.
         """
-        self._refuse_when_full(len(request.data))
+        self._refuse_when_full(len(request.data), request.source)
         digest = self._payload.put(request.data)
         header = parse_header(request.data)
         trouble = contradiction(header, request)
@@ -265,11 +275,9 @@ class Listener:
             return "quarantined" if received is None else str(received), KEPT_ASIDE
         return str(received), SUCCESS
 
-    def _refuse_when_full(self, size: int) -> None:
-        if size > self._settings.max_object_mb * 2**20:
-            raise StoreError(
-                f"object of {size} bytes is over dicom.max_object_mb", hint="raise the limit if it is a film"
-            )
+    def _refuse_when_full(self, size: int, source: Source) -> None:
+        if size > (source.max_object_mb or self._settings.max_object_mb) * 2**20:
+            raise StoreError(f"object of {size} bytes is over max_object_mb", hint="raise the limit if it is a film")
         if self._payload.free_bytes() - size < self._min_free:
             raise StoreError("free disk is below storage.min_free_mb", hint="free space on the payload volume")
         if self._database.free_bytes() < self._min_free:

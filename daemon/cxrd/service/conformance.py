@@ -38,11 +38,14 @@ from cxrd.findings import (
     View,
 )
 from cxrd.intake import contexts
+from cxrd.intake.server import HANDSHAKE_S
+from cxrd.peers import Profile
 from cxrd.report import codes
 from cxrd.report.composite import SHARED
 from cxrd.report.facts import ReportFacts
 from cxrd.report.products import PRODUCTS
 from cxrd.settings import Settings
+from cxrd.tls import suites
 from cxrd.vocabulary import PRIVATE_SCHEME, TERMS
 
 STATUSES = (0x0000, 0x0107, 0x0110, 0x0111, 0x0117, 0x0122, 0x0124, 0x0210, 0x0211, 0x0212, 0xA700, 0xA900, 0xB000,
@@ -51,6 +54,12 @@ STATUSES = (0x0000, 0x0107, 0x0110, 0x0111, 0x0117, 0x0122, 0x0124, 0x0210, 0x02
 
 SECTIONS = ("dicom", "destinations", "report", "delivery")
 """Parts of the configuration that shape what a peer sees; addresses of databases and secrets are none of them."""
+
+
+PROFILES: Mapping[Profile, str] = {
+    "bcp195": "B.12 BCP 195 RFC 8996, 9325 TLS",
+    "bcp195-nd": "B.10 Non-Downgrading BCP 195 TLS",
+}
 
 
 class Attribute(NamedTuple):
@@ -69,6 +78,7 @@ def statement(settings: Settings) -> str:
         loader=PackageLoader("cxrd.service"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - Markdown for a reader, never HTML for a browser
     )  # fmt: skip
+    environment.filters["uid_name"] = lambda uid: UID(uid).name
     entity = AE(settings.dicom.ae_title)
     return environment.get_template("conformance.md.j2").render(
         version=__version__,
@@ -90,6 +100,9 @@ def statement(settings: Settings) -> str:
         parameters=list(_parameters(settings)),
         research_use=settings.report.research_use,
         name=lambda uid: UID(uid).name,
+        profiles=PROFILES,
+        suites={profile: suites(profile) for profile in PROFILES},
+        handshake_s=HANDSHAKE_S,
     )
 
 

@@ -65,6 +65,9 @@ def _destination(destination: Destination, calling: str) -> Check:
         return Check(name, ok=False, found=f"{where}: {reason}", todo=todo)
     fault = sender.echo_fault(destination, calling)
     if not fault:
-        return Check(name, ok=True, found=f"{where} answers C-ECHO")
+        return Check(name, ok=True, found=f"{where} answers C-ECHO{' over TLS' * bool(destination.tls)}")
+    if fault.startswith("TLS"):
+        todo = "compare [destinations.tls] with what it shows (openssl s_client -connect); docs/how-to/tls.md, Trouble"
+        return Check(name, ok=False, found=f"{where}: {fault}", todo=todo)
     todo = f"let its administrator add our AE title {calling} and this machine's address, and compare its own AE title"
     return Check(name, ok=False, found=f"{where}: {fault}", todo=todo)

@@ -1,7 +1,7 @@
 """``cxrd check``: everything a node needs, looked at from outside before or while it runs.
 
 Lines come in the order a repair would go: configuration, database, clock, disk, models, ports, sources,
-destinations, queue. Certificates are not among them, because there are no TLS settings yet.
+certificates, destinations, queue.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from cxrd.errors import ConfigError, CxrdError, StoreError
 from cxrd.inference import engine
 from cxrd.inference.packages import find_packages
+from cxrd.service.certificates import tls
 from cxrd.service.connecting import destinations, port
 from cxrd.service.node import sqlite_file
 from cxrd.service.reloading import check_thresholds
@@ -50,10 +51,11 @@ def inspect(settings: Settings, where: str = "defaults", clock: Callable[[], flo
     found = [Check("configuration", ok=True, found=f"{where}, digest {settings.fingerprint()[:12]}"), trouble]
     found += [_clock(database, clock), _synchronised(), _storage(settings), *_models(settings), _decoders()]
     found += [
-        port("DICOM port", settings.dicom.bind, settings.dicom.port, ours="listen" in roles),
+        *_dicom_ports(settings, ours="listen" in roles),
         port("web port", settings.web.bind, settings.web.port, ours="web" in roles),
         _web(settings),
         *_sources(settings),
+        *tls(settings, clock),
         *destinations(settings),
         *_dead(database),
     ]
@@ -195,6 +197,14 @@ def _web(settings: Settings) -> Check:
         return Check("web access", ok=True, found="from this machine only")
     todo = "name who may see films and act in web.operators, and put TLS before it: elsewhere the page is read only"
     return Check("web access", ok=True, warn=True, found=f"every machine that reaches {settings.web.bind}", todo=todo)
+
+
+def _dicom_ports(settings: Settings, *, ours: bool) -> Iterator[Check]:
+    dicom = settings.dicom
+    if dicom.tls is None or not dicom.tls.only:
+        yield port("DICOM port", dicom.bind, dicom.port, ours=ours)
+    if dicom.tls is not None:
+        yield port("DICOM TLS port", dicom.bind, dicom.tls.port, ours=ours)
 
 
 def _sources(settings: Settings) -> Iterator[Check]:

@@ -14,6 +14,7 @@ from cxrd.service.supervisor import Supervisor, only_supervisor
 from cxrd.settings import ROLES, Settings
 from cxrd.store import jobs
 from cxrd.store.database import Database
+from cxrd.tls import make_context
 from cxrd.watch import logs
 
 
@@ -47,6 +48,8 @@ def serve(
     logs.configure("supervisor", json=not sys.stderr.isatty())
     if "infer" in roles:
         check_thresholds(settings)
+    if "listen" in roles and settings.dicom.tls is not None:  # a destination's may be repaired while films come in
+        make_context(settings.dicom.tls)
     database = Database(settings.database.url)
     file = sqlite_file(settings.database.url)
     if file is None:

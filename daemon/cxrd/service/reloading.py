@@ -1,7 +1,8 @@
 """A configuration taken up while the node runs: judged as a whole, then told to every role, or to none.
 
 On SIGHUP the supervisor reads its file again. Sources, destinations and thresholds may differ; any other change
-needs a restart and is refused by name, so that the file never says what the node does not do. Each child hears
+needs a restart and is refused by name, so that the file never says what the node does not do. Certificates are read
+again with it. Each child hears
 the new settings on a wire of its own and answers whether it took them.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 from cxrd.errors import ConfigError, CxrdError
 from cxrd.settings import Settings
+from cxrd.tls import make_context
 
 RELOADABLE = ("dicom.sources", "destinations", "models.thresholds")
 ANSWER_S = 30.0
@@ -71,6 +73,19 @@ def check_thresholds(settings: Settings) -> None:
     check_models(settings.models.thresholds, [manifest.id for manifest in manifests])
     for manifest in manifests:
         at_site(manifest, settings.models.thresholds)
+
+
+def check_tls(settings: Settings) -> None:
+    """Refuse certificates that the listener or a destination could not use.
+
+    Raises
+    ------
+    ConfigError
+        Which file, and what is wrong with it.
+    """
+    for tls in (settings.dicom.tls, *(d.tls for d in settings.destinations)):
+        if tls is not None:
+            make_context(tls)
 
 
 class Follower:

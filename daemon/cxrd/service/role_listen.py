@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cxrd.intake.listener import Listener
 from cxrd.service.roles import Parts
+from cxrd.tls import Fault
 from cxrd.watch.lifeline import wait_for
 from cxrd.watch.listening import ListenerMetrics
 
@@ -15,7 +16,7 @@ def run(parts: Parts) -> None:
         parts.database,
         parts.payload,
         min_free_bytes=parts.settings.storage.min_free_mb * 2**20,
-        observer=ListenerMetrics(parts.metrics, [source.name for source in parts.settings.dicom.sources] or ["any"]),
+        observer=ListenerMetrics(parts.metrics, [s.name for s in parts.settings.dicom.sources] or ["any"], list(Fault)),
     )
     listener.start()
     parts.follow(lambda settings: listener.follow(settings.dicom))

@@ -30,7 +30,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from cxrd import __version__
 from cxrd.errors import ConfigError, CxrdError, StoreError
-from cxrd.service.reloading import check_thresholds, review, tell
+from cxrd.service.reloading import check_thresholds, check_tls, review, tell
 from cxrd.service.roles import run_role
 from cxrd.settings import Settings
 from cxrd.store import audit, jobs, views
@@ -123,6 +123,7 @@ class Supervisor:
         try:
             new = self._read_again()
             keys = review(old, new)
+            check_tls(new)
             if "infer" in self._children:  # elsewhere there may be no models to compare them with
                 check_thresholds(new)
             self._tell(old, new)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cxrd.watch import metrics as m
 
-ASSOCIATION_OUTCOMES = ("accepted", "rejected_called_ae")
+ASSOCIATION_OUTCOMES = ("accepted", "rejected_called_ae", "rejected_certificate", "rejected_limit")
 INSTANCE_OUTCOMES = ("stored", "duplicate", "conflict", "quarantined", "out_of_resources", "error")
 STRANGER = "unknown"  # who calls without being configured; nobody's own words become a label
 
@@ -20,12 +20,15 @@ class ListenerMetrics:
         Where the counts go.
     names : sequence of str
         Sources that may send.
+    faults : sequence of str
+        Reasons for which a TLS handshake may fail.
     """
 
-    def __init__(self, metrics: m.Metrics, names: Sequence[str] = ()) -> None:
+    def __init__(self, metrics: m.Metrics, names: Sequence[str] = (), faults: Sequence[str] = ()) -> None:
         self._metrics = metrics
         metrics.expect(m.ASSOCIATIONS, source=[STRANGER], outcome=["rejected_calling_ae"])
         metrics.expect(m.RECEIVED_BYTES)
+        metrics.expect(m.HANDSHAKES_FAILED, reason=faults)
         self.sources(names)
 
     def sources(self, names: Sequence[str]) -> None:
@@ -41,3 +44,7 @@ class ListenerMetrics:
         """Count one C-STORE and, when its bytes were made durable, those (bytes)."""
         self._metrics.count(m.INSTANCES, source=source, outcome=outcome)
         self._metrics.count(m.RECEIVED_BYTES, size)
+
+    def handshake(self, fault: str) -> None:
+        """Count one TLS handshake that failed."""
+        self._metrics.count(m.HANDSHAKES_FAILED, reason=fault)

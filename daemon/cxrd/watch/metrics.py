@@ -43,6 +43,15 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 ASSOCIATIONS = Metric(
     "cxrd_associations_total", Kind.COUNTER, ("source", "outcome"), "Associations asked of the listener."
 )
+HANDSHAKES_FAILED = Metric(
+    "cxrd_tls_handshake_failures_total", Kind.COUNTER, ("reason",), "TLS handshakes with callers that failed."
+)
+CERTIFICATE_EXPIRY = Metric(
+    "cxrd_certificate_expiry_timestamp_seconds",
+    Kind.GAUGE,
+    ("which",),
+    "When a certificate in use ends, Unix time; 0 when its files cannot be used.",
+)
 INSTANCES = Metric(
     "cxrd_instances_received_total", Kind.COUNTER, ("source", "outcome"), "C-STORE requests by what became of them."
 )
@@ -150,7 +159,7 @@ RELOADED = Metric(
 )
 
 TABLE: tuple[Metric, ...] = (
-    ASSOCIATIONS, INSTANCES, RECEIVED_BYTES, LAST_INSTANCE, REFUSED,
+    ASSOCIATIONS, HANDSHAKES_FAILED, CERTIFICATE_EXPIRY, INSTANCES, RECEIVED_BYTES, LAST_INSTANCE, REFUSED,
     STUDIES, OLDEST_STUDY, QUEUE_JOBS, OLDEST_JOB, STAGE, TURNAROUND_SECONDS,
     BATCH, MODEL_DURATION, GATE_FILMS, GATE_SECOND, MODEL_INFO,
     SCORE, POSITIVE, REFERENCE_POSITIVE, DRIFT, SOURCE_DRIFT, INPUT_DRIFT, DRIFT_FILMS,

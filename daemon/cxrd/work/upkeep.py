@@ -6,7 +6,7 @@ files, look for drift. Every chore may fail without harm: it is logged and comes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import nan
 from threading import Event
 from typing import Any
@@ -19,6 +19,7 @@ from cxrd.settings import Settings
 from cxrd.store import audit, carriers, jobs, lanes, observations
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
+from cxrd.tls import expiries
 from cxrd.watch import metrics as m
 from cxrd.watch.lifeline import wait_for
 from cxrd.watch.logs import logger
@@ -74,6 +75,7 @@ class Upkeep:
             (self.look_ahead, self._settings.schedule.reap_s),
             (self.seal, self._settings.audit.seal_s),
             (self.ask_destinations, self._settings.schedule.echo_s),
+            (self.look_at_certificates, self._settings.schedule.echo_s),
             (self.sweep, self._settings.retention.sweep_s),
             (self.look_for_drift, self._settings.drift.every_s),
         ):
@@ -87,6 +89,9 @@ class Upkeep:
         """Look after other destinations from the next round on; one that is gone is neither up nor down."""
         for name in {d.name for d in self._settings.destinations} - {d.name for d in settings.destinations}:
             self._metrics.set(m.DESTINATION_UP, nan, destination=name)
+        before, after = (dict(_tls_ends(s)) for s in (self._settings, settings))
+        for which in before.keys() - after.keys():
+            self._metrics.set(m.CERTIFICATE_EXPIRY, nan, which=which)
         self._settings = settings
 
     def reap(self) -> None:
@@ -124,6 +129,11 @@ class Upkeep:
         for destination in self._settings.destinations:
             self._metrics.set(m.DESTINATION_UP, float(self._ask(destination)), destination=destination.name)
 
+    def look_at_certificates(self) -> None:
+        """Set when each certificate in use ends."""
+        for which, at in _tls_ends(self._settings):
+            self._metrics.set(m.CERTIFICATE_EXPIRY, at, which=which)
+
     def look_for_drift(self) -> None:
         """Set the drift gauges."""
         with self._database.read() as connection:
@@ -143,3 +153,10 @@ class Upkeep:
                 self._log.exception("chore failed", chore=chore.__name__)
 
         return guarded
+
+
+def _tls_ends(settings: Settings) -> Iterator[tuple[str, float]]:
+    """When the certificates of the listener and of each destination end."""
+    used = [("listener", settings.dicom.tls), *((f"destination {d.name}", d.tls) for d in settings.destinations)]
+    for name, end in used:
+        yield from expiries(name, end) if end else ()

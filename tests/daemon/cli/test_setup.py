@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from cxrd.cli import app
 from cxrd.settings import load
 from cxrd.store import jobs
 from cxrd.store.database import Database
+from support.certificates import Authority, Signed
 from support.packages import make_package
 from support.rows import arrive, rows
 
@@ -130,7 +132,34 @@ def stranger(site: Site) -> None:
     site.pacs.require_calling_aet = ["SOMEBODY"]
 
 
-Plant = Callable[[Site], None]
+def secured(site: Site, name: str, days: float = 90) -> Signed:
+    """DICOM TLS with a new certificate."""
+    ca = Authority(site.folder, days=120)
+    signed = ca.sign(name, days=days)
+    site.edit(
+        "[[dicom.sources]]",
+        f'[dicom.tls]\nport = 0\nca = "{ca.file}"\ncertificate = "{signed.certificate}"\nkey = "{signed.key}"\n'
+        "[[dicom.sources]]",
+    )
+    return signed
+
+
+def disordered(site: Site) -> None:
+    """Somebody else's CA stands after ours."""
+    signed = secured(site, "node")
+    other = Authority(site.folder, "other").file
+    signed.certificate.write_bytes(signed.certificate.read_bytes() + other.read_bytes())
+
+
+def tls_port_in_use(site: Site) -> None:
+    """Another program listens where the TLS listener should."""
+    secured(site, "node")
+    held = socket.create_server(("127.0.0.1", 0))
+    site.edit("[dicom.tls]\nport = 0", f"[dicom.tls]\nport = {held.getsockname()[1]}")
+    site.held = held  # type: ignore[attr-defined]
+
+
+Plant = Callable[[Site], object]
 FAULTS: dict[str, tuple[Plant, str, int, str]] = {
     "a key that is none": (lambda s: s.edit("[web]", "[web]\nprot = 1"), "configuration", 2, "repair"),
     "broken TOML": (lambda s: s.edit("[web]", "[web"), "configuration", 2, "repair"),
@@ -164,6 +193,18 @@ FAULTS: dict[str, tuple[Plant, str, int, str]] = {
         lambda s: s.edit('"PACS"\nhost = "127.0.0.1"', '"PACS"\nhost = "pacs.invalid"'), "destination pacs", 1, "DNS",
     ),
     "a PACS that does not know us": (stranger, "destination pacs", 1, "AE title CXRD"),
+    "a PACS without TLS": (
+        lambda s: s.edit("timeout_s = 5", f'timeout_s = 2\ntls = {{ca = "{Authority(s.folder).file}"}}'),
+        "destination pacs", 1, "openssl s_client",
+    ),
+    "no certificate": (lambda s: secured(s, "key").certificate.unlink(), "certificate listener", 1, "path"),
+    "a certificate that ended": (lambda s: secured(s, "old", days=-1), "certificate listener", 1, "renew"),
+    "another's key": (
+        lambda s: shutil.copy(Authority(s.folder, "b").sign("x").key, secured(s, "k").key),
+        "certificate listener", 1, "content",
+    ),
+    "a chain in the wrong order": (disordered, "certificate listener", 1, "our own first"),
+    "a TLS port in use": (tls_port_in_use, "DICOM TLS port", 1, "ss -ltnp"),
 }  # fmt: skip
 
 
@@ -194,6 +235,18 @@ def test_what_is_open_or_gave_up_warns(site: Site) -> None:
     assert 0 == code
     assert {"queue", "web access"} <= warned
     assert [(1,)] == rows(site.database, "SELECT count(*) FROM job WHERE state = 'dead'")
+
+
+def test_a_certificate_that_will_end_warns(site: Site) -> None:
+    """With its day, and so does a key that everybody can read."""
+    secured(site, "node", days=10).key.chmod(0o644)
+    code, lines = check(site.config)
+    assert 0 == code
+    assert {"certificate listener", "key listener"} <= {n for n, line in lines.items() if line["state"] == "warn"}
+    assert "CN=node, until 2" in lines["certificate listener"]["found"]
+    assert {"ok"} == {
+        lines[n]["state"] for n in ("certificate listener ca", "certificate listener host", "DICOM TLS port")
+    }
 
 
 def test_a_port_of_our_own_node_is_no_fault(site: Site) -> None:

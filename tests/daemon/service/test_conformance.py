@@ -15,7 +15,7 @@ from pynetdicom.presentation import build_context
 from cxrd.delivery.sender import Outgoing, send
 from cxrd.findings import ArtefactKind
 from cxrd.intake.listener import Listener
-from cxrd.peers import Destination, Dicom, Source
+from cxrd.peers import Destination, DestinationTls, Dicom, ListenerTls, Source
 from cxrd.report.products import PRODUCTS
 from cxrd.service.conformance import statement
 from cxrd.settings import Database as DatabaseSection
@@ -122,6 +122,29 @@ def test_a_running_configuration_is_stated_and_its_secrets_are_not() -> None:
     assert "secret" not in said
     sent = {row["`send`"] for row in table(said, "Presentation contexts proposed")} - {""}
     assert {"gsps", "sr-text"} == sent
+
+
+def test_tls_and_the_limits_of_a_source_are_stated(tmp_path: Path) -> None:
+    """Ports, profiles with their suites, certificates, and what a source may send."""
+    tls = ListenerTls(certificate=tmp_path / "c", key=tmp_path / "k", ca=tmp_path / "a", profile="bcp195-nd")
+    source = Source(
+        name="ward", ae_title="WARD", certificates=("ward.example",), max_associations=2, max_object_mb=64,
+        sop_classes=("DigitalXRayImageStorageForPresentation",),
+    )  # fmt: skip
+    there = Destination(name="p", ae_title="P", host="h", port=2762, tls=DestinationTls(ca=tmp_path / "a"))
+    said = statement(Settings(dicom=Dicom(tls=tls, sources=(source,)), destinations=(there,)))
+    assert "port 11112, DICOM TLS port 2762" in said
+    assert "| ward | WARD | any | ward.example | 2 | 64 MiB |" in said
+    assert (
+        "ward may send only Digital X-Ray Image Storage - For Presentation in the transfer syntaxes of 4.1.1." in said
+    )
+    assert "B.12 BCP 195" in table(said, "Destinations")[0]["TLS"]
+    offered = {
+        row["Key `profile`"]: row["TLS 1.2"] for row in table(said, "Secure transport connection profiles (PS3.15)")
+    }
+    assert "ECDHE-RSA-AES256-GCM-SHA384" in offered["bcp195-nd"]
+    assert "CHACHA20" not in offered["bcp195-nd"]
+    assert "CBC" not in said
 
 
 @pytest.mark.parametrize("kind", list(ArtefactKind))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 
 from cxrd.errors import ConfigError
-from cxrd.peers import Destination, Dicom, Source
-from cxrd.service.reloading import Follower, changed, review, tell
+from cxrd.peers import Destination, DestinationTls, Dicom, ListenerTls, Source
+from cxrd.service.reloading import Follower, changed, check_tls, review, tell
 from cxrd.service.supervisor import Supervisor
 from cxrd.settings import Models, Settings, Web
 from cxrd.store.database import Database
+from support.certificates import Authority
 
 OLD = Settings()
 NEW = Settings(
@@ -71,6 +73,20 @@ def test_a_role_that_died_is_no_obstacle() -> None:
     wire, theirs = Pipe()
     theirs.close()
     assert "" == tell(wire, NEW)
+
+
+def test_certificates_that_cannot_be_used_are_refused_before_any_role_hears_of_them(tmp_path: Path) -> None:
+    """The listener's and each destination's."""
+    ca = Authority(tmp_path)
+    ours = ca.sign("node")
+    files = {"certificate": ours.certificate, "key": ours.key, "ca": ca.file}
+    there = Destination(name="p", ae_title="P", host="h", port=104, tls=DestinationTls.model_validate(files))
+    good = Settings(dicom=Dicom(tls=ListenerTls.model_validate(files)), destinations=(there,))
+    check_tls(good)
+    shutil.copy(ca.sign("another").key, ours.key)
+    for bad in (good.model_copy(update={"destinations": ()}), good.model_copy(update={"dicom": Dicom()})):
+        with pytest.raises(ConfigError, match="is not the private key of"):
+            check_tls(bad)
 
 
 @pytest.mark.parametrize("refuses", [False, True])
