@@ -28,6 +28,18 @@ POINTS = (
     "deliver_after_send",  # the destination has it, no row says so
     "deliver_before_commit",
     "deliver_after_commit",
+    "commitment_claimed",
+    "commitment_before_send",  # the question is written down, the destination does not have it
+    "commitment_after_send",
+    "commitment_before_commit",
+    "commitment_after_commit",
+    "event_before_commit",  # a destination has said what it commits, no row says so
+    "event_after_commit",
+    "fetch_claimed",
+    "fetch_before_send",  # what the archive holds is known, it was not told to send it
+    "fetch_after_send",  # the archive has sent what it could, no row says so
+    "fetch_before_commit",
+    "fetch_after_commit",
     "seal_before_commit",
     "seal_after_commit",
 )

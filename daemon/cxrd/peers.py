@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydicom._uid_dict import UID_dictionary
@@ -273,6 +273,40 @@ class Dicom(Section):
         return (s for s in self.sources if s.ae_title == ae_title.strip() and s.allows(address))
 
 
+class Peer(Protocol):
+    """A system that we call."""
+
+    @property
+    def name(self) -> str:
+        """Label in metrics, logs and audit."""
+        ...
+
+    @property
+    def ae_title(self) -> str:
+        """Its AE title."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """Its address or host name."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Its TCP port."""
+        ...
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds to wait for the network, the association and each answer."""
+        ...
+
+    @property
+    def tls(self) -> DestinationTls | None:
+        """DICOM TLS; without it the association is plain."""
+        ...
+
+
 class Destination(Section):
     """A PACS that receives results.
 
@@ -288,6 +322,11 @@ class Destination(Section):
         Associations to it at once, over all machines of this database.
     tls : DestinationTls or None
         DICOM TLS; without it the association is plain.
+    commit : bool
+        Ask it to commit what it has stored (Storage Commitment, PS3.4 annex J). It must know our AE title, host and
+        port, because it may answer on an association of its own.
+    commit_hold_s : float
+        Seconds that the association of a question stays open for its answer.
     """
 
     name: str = Field(min_length=1, max_length=64)
@@ -297,4 +336,45 @@ class Destination(Section):
     send: tuple[Literal["sr", "sr-comprehensive", "sr-text", "sc", "gsps", "seg", "pm"], ...] = ("sr", "sc")
     timeout_s: float = Field(30.0, gt=0, le=3600)
     max_associations: int = Field(2, ge=1, le=64)
+    tls: DestinationTls | None = None
+    commit: bool = False
+    commit_hold_s: float = Field(2.0, ge=0, le=600)
+
+
+class Archive(Section):
+    """A PACS whose old films are analysed by ``cxrd backfill``: asked by C-FIND, told by C-MOVE to send to us.
+
+    Attributes
+    ----------
+    name : str
+        Its own among archives and destinations.
+    timeout_s : float
+        Seconds to wait for the network, the association and each answer; a slow tape library needs more.
+    move_to : str
+        AE title under which it knows our listener; "" is ``dicom.ae_title``.
+    modalities : tuple of str
+        Series of these are fetched.
+    max_associations : int
+        Associations to it at once, over all machines of this database.
+    studies_per_minute : float
+        No more are asked of it, over all machines of this database.
+    hours : str
+        "19:00-06:00" leaves it alone outside these hours of our local time; "" asks at any time.
+    tls : DestinationTls or None
+        DICOM TLS; without it the association is plain.
+    max_matches : int
+        Studies in one answer after which the range of dates is halved, since some archives stop telling there.
+    """
+
+    name: str = Field(min_length=1, max_length=64)
+    ae_title: AETitle
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    timeout_s: float = Field(120.0, gt=0, le=86400)
+    move_to: str = Field("", max_length=16)
+    modalities: tuple[str, ...] = Field(("CR", "DX"), min_length=1)
+    max_associations: int = Field(1, ge=1, le=16)
+    studies_per_minute: float = Field(10.0, ge=0.1)
+    hours: str = Field("", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$")
+    max_matches: int = Field(500, ge=1)
     tls: DestinationTls | None = None

@@ -18,9 +18,9 @@ from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from cxrd.crashpoints import POINTS
 from cxrd.errors import ConfigError
-from cxrd.peers import Destination, Dicom, Port, Section, Source
+from cxrd.peers import Archive, Destination, Dicom, Port, Section, Source
 
-ROLES = ("listen", "infer", "build", "deliver", "tick", "web")
+ROLES = ("listen", "infer", "build", "deliver", "fetch", "tick", "web")
 
 
 class Database(Section):
@@ -156,10 +156,15 @@ class Delivery(Section):
     backoff_base_s, backoff_cap_s : float
         A failed delivery waits ``min(cap, base * 2**attempts)`` seconds with full jitter. Deliveries never
         die of age while a PACS is down, only of a permanent answer.
+    commit_base_s, commit_cap_s : float
+        A destination that was asked to commit and has not answered is asked again after
+        ``min(cap, base * 2**questions)`` seconds, for ever.
     """
 
     backoff_base_s: float = Field(2.0, gt=0)
     backoff_cap_s: float = Field(600.0, gt=0)
+    commit_base_s: float = Field(300.0, gt=0)
+    commit_cap_s: float = Field(21600.0, gt=0)
 
 
 class Work(Section):
@@ -253,6 +258,7 @@ class Settings(BaseSettings):
 
     dicom: Dicom = Dicom()
     destinations: tuple[Destination, ...] = ()
+    archives: tuple[Archive, ...] = ()
     database: Database = Database()
     storage: Storage = Storage()
     models: Models = Models()
@@ -272,7 +278,7 @@ class Settings(BaseSettings):
     def _unique_names(self) -> Self:
         for what, names in (
             ("dicom.sources", [s.name for s in self.dicom.sources]),
-            ("destinations", [d.name for d in self.destinations]),
+            ("destinations and archives", [d.name for d in self.destinations] + [a.name for a in self.archives]),
         ):
             doubled = sorted({n for n in names if names.count(n) > 1})
             if doubled:
@@ -280,11 +286,15 @@ class Settings(BaseSettings):
                 raise ValueError(msg)
         return self
 
+    def roles(self) -> tuple[str, ...]:
+        """Roles that a whole node runs: nothing is fetched without an archive."""
+        return tuple(role for role in ROLES if role != "fetch" or self.archives)
+
     def longest_wait_s(self) -> float:
         """Seconds that a job is ever made to wait: quiet periods, holds and waits between attempts."""
         sources = (*self.dicom.sources, Source(name="any", ae_title="ANY", quiet_period_s=self.dicom.quiet_period_s))
         held = [max(s.quiet_period_s, s.hold_open_s) for s in sources]
-        return max(*held, self.delivery.backoff_cap_s, 60.0) + 60.0
+        return max(*held, self.delivery.backoff_cap_s, self.delivery.commit_cap_s, 600.0) + 60.0
 
     def digest(self) -> str:
         """sha256 (hex) of what shapes a result: what objects say, which go together and thresholds, not addresses."""

@@ -13,14 +13,18 @@ import pytest
 
 from cxrd import crashpoints
 from cxrd.demo.pacs import StandInPacs
+from cxrd.store.database import Database
 from support.database import database_url
 from support.node import Node, until
 from support.packages import make_package
+from support.rows import rows
 from support.storm import Sender, at, on_disk
 
 pytestmark = pytest.mark.flow
-COMMITS = tuple(p for p in crashpoints.POINTS if "commit" in p)
-CASES = [*(("sqlite", p) for p in crashpoints.POINTS), *(("postgresql", p) for p in COMMITS)]
+COMMITS = tuple(p for p in crashpoints.POINTS if p.endswith("_commit"))
+LIVE = tuple(p for p in crashpoints.POINTS if not p.startswith("fetch_"))
+"""Those of a backfill are tried in test_backfill.py."""
+CASES = [*(("sqlite", p) for p in LIVE), *(("postgresql", p) for p in COMMITS if p in LIVE)]
 
 
 @pytest.mark.parametrize(("kind", "point"), CASES, ids=["-".join(case) for case in CASES])
@@ -31,7 +35,10 @@ def test_a_crash_here_costs_nothing(
     make_package(tmp_path / "models")
     monkeypatch.setitem(os.environ, "CXRD_CRASH_AT", point)
     with database_url(kind, tmp_path) as url:
-        node = Node(tmp_path, pacs_port=pacs.port, models=tmp_path / "models", database=url, crashes=50, lease_s=4)
+        node = Node(
+            tmp_path, pacs_port=pacs.port, models=tmp_path / "models", database=url, crashes=50, lease_s=4, commit=True
+        )
+        pacs.commitments.reports_to = ("127.0.0.1", node.port)
         assert 0 == node.cli("db", "upgrade").returncode
         node.start(wait=False)
         try:
@@ -42,11 +49,20 @@ def test_a_crash_here_costs_nothing(
             until(lambda: at(pacs) == expected, seconds=90, what=f"results at the PACS\n{tail(node)}")
             until(lambda: '"code": -9' in node.log.read_text(), seconds=30, what=f"a process ended at {point}")
             until(lambda: {row["state"] for row in node.studies()} == {"delivered"}, seconds=60, what="states agree")
+            until(lambda: committed(url) == [True] * 4, seconds=60, what=f"the PACS has committed all\n{tail(node)}")
         finally:
             node.stop()
     assert [] == [uid for uid, digests in pacs.digests.items() if len(digests) != 1]
     assert [] == [uid for uid, data in sender.bodies.items() if not on_disk(tmp_path / "payload", data)]
     assert [] == list((tmp_path / "payload" / "incoming").glob("*.dcm"))
+
+
+def committed(url: str) -> list[bool]:
+    """Whether the PACS has committed each object."""
+    database = Database(url)
+    found = [at is not None for (at,) in rows(database, "SELECT committed_at FROM delivery")]
+    database.dispose()
+    return found
 
 
 def tail(node: Node) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cxrd.delivery.committer import Committer
 from cxrd.delivery.courier import Courier
 from cxrd.demo.pacs import Behaviour, StandInPacs
 from cxrd.findings import ArtefactKind
@@ -29,13 +30,29 @@ def peer(folder: Path, behave: Behaviour) -> Iterator[StandInPacs]:
     made.stop()
 
 
-def courier(database: Database, payload: PayloadStore, port: int, name: str = "pacs", timeout_s: float = 5) -> Courier:
+def courier(
+    database: Database,
+    payload: PayloadStore,
+    port: int,
+    name: str = "pacs",
+    timeout_s: float = 5,
+    *,
+    commit: bool = False,
+) -> Courier:
     """A courier with one destination and hardly any wait."""
-    destination = Destination(name=name, ae_title="PACS", host="127.0.0.1", port=port, timeout_s=timeout_s)
+    told = destined(database, port, name, timeout_s, commit=commit)
+    return Courier(database, payload, told, Metrics())
+
+
+def destined(database: Database, port: int, name: str = "pacs", timeout_s: float = 5, *, commit: bool) -> Settings:
+    """Settings with one destination and hardly any wait."""
+    destination = Destination(
+        name=name, ae_title="PACS", host="127.0.0.1", port=port, timeout_s=timeout_s, commit=commit, commit_hold_s=1
+    )
     with database.write() as connection:
         lanes.register(connection, [name])
-    waits = Delivery(backoff_base_s=0.001, backoff_cap_s=0.001)
-    return Courier(database, payload, Settings(destinations=(destination,), delivery=waits), Metrics())
+    waits = Delivery(backoff_base_s=0.001, backoff_cap_s=0.001, commit_base_s=200, commit_cap_s=1000)
+    return Settings(destinations=(destination,), delivery=waits)
 
 
 def waiting(database: Database, payload: PayloadStore, side: int = 256) -> str:
@@ -56,11 +73,11 @@ def waiting(database: Database, payload: PayloadStore, side: int = 256) -> str:
     return str(dataset.SOPInstanceUID)
 
 
-def deliver(database: Database, carry: Courier) -> None:
-    """Work on the delivery once."""
+def deliver(database: Database, carry: Courier | Committer, *, later_s: float = 0.001) -> None:
+    """Work once on what is due so many seconds from now."""
     for _ in range(1000):
         with database.write() as connection:
-            held = carry.claim(connection, database.now(connection) + 0.001, owner="w1", lease_s=60.0)
+            held = carry.claim(connection, database.now(connection) + later_s, owner="w1", lease_s=60.0)
         if held:
             break
     assert held, "nothing was due"

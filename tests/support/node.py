@@ -35,6 +35,7 @@ host = "127.0.0.1"
 port = {pacs}
 send = ["sr", "sc"]
 timeout_s = 5
+commit = {commit}
 [database]
 url = "{database}"
 [storage]
@@ -47,6 +48,8 @@ decode_processes = 1
 [delivery]
 backoff_base_s = 0.2
 backoff_cap_s = 1
+commit_base_s = 2
+commit_cap_s = 5
 [work]
 max_crashes = {crashes}
 lease_s = {lease}
@@ -55,6 +58,16 @@ reap_s = 0.5
 echo_s = 1
 [web]
 port = {web}
+"""
+
+ARCHIVE = """
+[[archives]]
+name = "old"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = {port}
+timeout_s = 10
+studies_per_minute = 6000
 """
 
 
@@ -101,6 +114,8 @@ class Node:
         quiet: float = 0.3,
         crashes: int = 50,
         lease_s: float = 60,
+        commit: bool = False,
+        archive_port: int = 0,
     ) -> None:
         self.port, self.web = free_port(), free_port()
         self.config = folder / "cxrd.toml"
@@ -113,11 +128,15 @@ class Node:
                 quiet=quiet,
                 crashes=crashes,
                 lease=lease_s,
+                commit=str(commit).lower(),
                 database=database or f"sqlite:///{folder}/cxrd.db",
                 folder=folder,
                 models=models,
             )
         )
+        if archive_port:
+            with self.config.open("a") as config:
+                config.write(ARCHIVE.format(port=archive_port))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -19,7 +19,7 @@ from cxrd.delivery.sender import Outcome, Outgoing, SendResult, echo, send
 from cxrd.errors import ConfigError
 from cxrd.findings import ArtefactKind
 from cxrd.settings import Settings
-from cxrd.store import jobs, lanes, results
+from cxrd.store import commitments, jobs, lanes, results
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.store.retry import backoff
@@ -125,6 +125,7 @@ class Courier:
                 answer=answer.message, again_in_s=round(wait, 1) if again and not rejected else None,
             )  # fmt: skip
 
+        commit = self._destinations[claim.lane].commit
         unheard = bool(answers) and all(a.status is None and a.outcome is Outcome.RETRY for a in answers)
 
         def effect(connection: Connection, now: float) -> None:
@@ -144,6 +145,8 @@ class Courier:
             else:
                 results.settle(connection, now, claim.study_uid)
                 jobs.finish(connection, now, claim)
+                if commit:
+                    commitments.await_commitment(connection, now, claim)
             if report_stored:
                 turnaround = now - results.last_received_at(connection, claim.study_uid)
                 self._metrics.observe(m.TURNAROUND_SECONDS, max(0.0, turnaround))

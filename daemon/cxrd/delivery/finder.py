@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from pydicom import Dataset
-from pynetdicom import AE
+from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
-from cxrd import tls
+from cxrd.delivery.sender import established
 from cxrd.errors import DeliveryError
 from cxrd.peers import Destination
 from cxrd.report.uids import series_of
@@ -37,28 +37,23 @@ class Finder:
     ------
     DeliveryError
         On entering: it cannot be reached or does not answer C-FIND.
-    ConfigError
-        On entering: its TLS files cannot be used.
     """
 
     def __init__(self, destination: Destination, calling_ae: str) -> None:
         self._destination = destination
-        self._entity = AE(calling_ae)
-        self._entity.acse_timeout = self._entity.dimse_timeout = destination.timeout_s
-        self._entity.connection_timeout = destination.timeout_s
-        self._entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+        self._calling_ae = calling_ae
         self._association: Any = None
 
     def __enter__(self) -> Self:
-        to = self._destination
-        secured: Any = (tls.handshake(to.tls), to.host) if to.tls else None
-        self._association = self._entity.associate(to.host, to.port, ae_title=to.ae_title, tls_args=secured)
-        if not self._association.is_established:
+        to, wanted = self._destination, build_context(StudyRootQueryRetrieveInformationModelFind)
+        try:
+            self._association = established(to, self._calling_ae, [wanted])
+        except DeliveryError as error:
             raise DeliveryError(
-                f"{to.name} does not answer C-FIND",
+                f"{to.name} does not answer C-FIND: {error.message}",
                 retryable=True,
                 hint="is it running, and may our AE title query it (Study Root)?",
-            )
+            ) from error
         return self
 
     def __exit__(
@@ -88,16 +83,35 @@ class Finder:
         return held
 
     def _ask(self, asked: Dataset) -> Iterator[Dataset]:
-        """Identifiers that match; an answer that breaks off is an error, because "not there" would be a lie."""
-        for status, identifier in self._association.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind):
-            code = int(status.Status) if "Status" in status else None
-            if code in PENDING and identifier is not None:
-                yield identifier
-            elif code != SUCCESS:
-                told = "broke off" if code is None else f"answered 0x{code:04X} to"
-                raise DeliveryError(
-                    f"{self._destination.name} {told} a C-FIND",
-                    retryable=True,
-                    status=code,
-                    hint="ask for fewer studies (--since), or look into its log",
-                )
+        return matches(self._association, self._destination.name, asked)
+
+
+def matches(association: Any, name: str, asked: Dataset) -> Iterator[Dataset]:
+    """Identifiers that match; an answer that breaks off is an error, because "not there" would be a lie.
+
+    Parameters
+    ----------
+    association : Association
+        With a context for Study Root C-FIND.
+    name : str
+        The peer's, for its error.
+    asked : Dataset
+        The identifier.
+
+    Raises
+    ------
+    DeliveryError
+        The last status is not success; it is in ``status``.
+    """
+    for status, identifier in association.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind):
+        code = int(status.Status) if "Status" in status else None
+        if code in PENDING and identifier is not None:
+            yield identifier
+        elif code != SUCCESS:
+            told = "broke off" if code is None else f"answered 0x{code:04X} to"
+            raise DeliveryError(
+                f"{name} {told} a C-FIND",
+                retryable=True,
+                status=code,
+                hint="ask for fewer studies (--since), or look into its log",
+            )

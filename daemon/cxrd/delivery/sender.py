@@ -7,7 +7,7 @@ same bytes as the first.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,14 +22,16 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from cxrd import tls
-from cxrd.errors import ConfigError, Reason, Refused
-from cxrd.peers import Destination
+from cxrd.errors import ConfigError, DeliveryError, Reason, Refused
+from cxrd.peers import Peer
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # read the file as it is sent; the alternative decodes and re-encodes
 
 MAX_CONTEXTS = 128  # PS3.8 9.3.2: context ids are the odd numbers up to 255
 DUPLICATE_SOP_INSTANCE = 0x0111
 WARNINGS_STORED = frozenset({0xB000, 0xB006, 0xB007})
+
+EventHandler = tuple[evt.EventType, Callable[[evt.Event], Any]]
 
 
 class Outcome(StrEnum):
@@ -114,12 +116,12 @@ def classify(status: int, *, attempted: bool) -> Outcome:
     return Outcome.REJECTED
 
 
-def send(destination: Destination, calling_ae: str, objects: Sequence[Outgoing]) -> Iterator[SendResult]:
+def send(destination: Peer, calling_ae: str, objects: Sequence[Outgoing]) -> Iterator[SendResult]:
     """Send objects over one association, and tell each answer as it comes.
 
     Parameters
     ----------
-    destination : Destination
+    destination : Peer
         The peer.
     calling_ae : str
         Our AE title.
@@ -133,7 +135,7 @@ def send(destination: Destination, calling_ae: str, objects: Sequence[Outgoing])
     """
     wanted = list(dict.fromkeys((o.sop_class, o.transfer_syntax) for o in objects))
     try:
-        association, handshake = _associate(destination, calling_ae, [build_context(*w) for w in wanted[:MAX_CONTEXTS]])
+        association, handshake = associate(destination, calling_ae, [build_context(*w) for w in wanted[:MAX_CONTEXTS]])
     except ConfigError as error:  # its TLS files; the objects wait until somebody has repaired them
         yield from (SendResult(item.sop_uid, Outcome.RETRY, None, str(error)) for item in objects)
         return
@@ -147,20 +149,20 @@ def send(destination: Destination, calling_ae: str, objects: Sequence[Outgoing])
             association.release()
 
 
-def echo(destination: Destination, calling_ae: str) -> bool:
+def echo(destination: Peer, calling_ae: str) -> bool:
     """Whether the peer answers a C-ECHO."""
     return not echo_fault(destination, calling_ae)
 
 
-def echo_fault(destination: Destination, calling_ae: str) -> str:
+def echo_fault(destination: Peer, calling_ae: str) -> str:
     """Why the peer does not answer a C-ECHO, "" when it does."""
     try:
-        association, handshake = _associate(destination, calling_ae, [build_context(Verification)])
+        association, handshake = associate(destination, calling_ae, [build_context(Verification)])
     except ConfigError as error:
         return str(error)
     if not association.is_established:
         refused = bool(association.rejected_contexts)
-        return "the peer accepts no C-ECHO" if refused else _unreachable(association, handshake)[2]
+        return "the peer accepts no C-ECHO" if refused else unreachable(association, handshake)[2]
     answer = association.send_c_echo()
     association.release()
     if "Status" not in answer:
@@ -168,8 +170,40 @@ def echo_fault(destination: Destination, calling_ae: str) -> str:
     return "" if int(answer.Status) == 0x0000 else f"status 0x{int(answer.Status):04X}"
 
 
-def _associate(
-    destination: Destination, calling_ae: str, contexts: list[PresentationContext]
+def established(
+    peer: Peer, calling_ae: str, contexts: list[PresentationContext], handlers: Sequence[EventHandler] = ()
+) -> Association:
+    """Ask for an association on which the peer takes every context.
+
+    Parameters
+    ----------
+    handlers : sequence of event and callable
+        What the peer may ask of us on it.
+
+    Raises
+    ------
+    DeliveryError
+        There is none, or the peer does not offer what we ask for; ``retryable`` when it was not heard at all.
+    """
+    try:
+        association, handshake = associate(peer, calling_ae, contexts, handlers)
+    except ConfigError as error:  # its TLS files; everything waits until somebody has repaired them
+        raise DeliveryError(str(error), retryable=True) from error
+    if refused := association.rejected_contexts:
+        if association.is_established:
+            association.release()
+        raise DeliveryError(
+            f"{peer.name} does not offer {UID(str(refused[0].abstract_syntax)).name}",
+            retryable=False,
+            hint="let its administrator allow it to our AE title",
+        )
+    if not association.is_established:
+        raise DeliveryError(f"{peer.name}: {unreachable(association, handshake)[2]}", retryable=True)
+    return association
+
+
+def associate(
+    destination: Peer, calling_ae: str, contexts: list[PresentationContext], handlers: Sequence[EventHandler] = ()
 ) -> tuple[Association, tls.Handshake | None]:
     """Ask for an association, established or not, and how TLS went where it was asked for."""
     handshake = tls.handshake(destination.tls) if destination.tls else None
@@ -188,7 +222,7 @@ def _associate(
         contexts=contexts,
         ae_title=destination.ae_title,
         max_pdu=0,
-        evt_handlers=[(evt.EVT_CONN_OPEN, on_open)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, on_open), *handlers],
         tls_args=(cast("ssl.SSLContext", handshake), destination.host) if handshake else None,
     )
     return association, handshake
@@ -202,7 +236,7 @@ def _send_one(
         message = f"the destination does not accept {UID(item.sop_class).name} in {UID(item.transfer_syntax).name}"
         return SendResult(item.sop_uid, Outcome.REJECTED, None, message)
     if not association.is_established:
-        return SendResult(item.sop_uid, *_unreachable(association, handshake))
+        return SendResult(item.sop_uid, *unreachable(association, handshake))
     try:
         answer = association.send_c_store(item.path)
     except (OSError, RuntimeError) as error:  # the file is gone, or the association ended between two objects
@@ -215,7 +249,7 @@ def _send_one(
     return SendResult(item.sop_uid, outcome, status, f"status 0x{status:04X}{': ' + comment if comment else ''}")
 
 
-def _unreachable(association: Association, handshake: tls.Handshake | None) -> tuple[Outcome, None, str]:
+def unreachable(association: Association, handshake: tls.Handshake | None) -> tuple[Outcome, None, str]:
     """Why there is no association; only a permanent rejection will not change by itself."""
     if handshake is not None and handshake.fault:
         return Outcome.RETRY, None, f"TLS failed, {handshake.fault}"

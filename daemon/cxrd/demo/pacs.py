@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset, dcmread
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 
+from cxrd.commitment import PUSH_MODEL
+from cxrd.demo.commitments import Commitments
+from cxrd.demo.query import Query
 from cxrd.intake import contexts
 
-SUCCESS, PENDING = 0x0000, 0xFF00
-UNIQUE_KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+SUCCESS = 0x0000
+EVERY: list[Any] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+RADIOGRAPHS = (ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation)
+"""What it sends when it is told to; it holds films as they came, uncompressed."""
 Behaviour = Callable[[str, int], int]
 """Asked with a SOP Instance UID and the number of this receipt; answers a DIMSE status."""
 
 
 class StandInPacs:
-    """A Storage, Query and Verification SCP.
+    """A Storage, Storage Commitment, Query/Retrieve and Verification SCP.
 
     Parameters
     ----------
@@ -51,9 +62,14 @@ class StandInPacs:
         self.receipts: Counter[str] = Counter()
         self.digests: dict[str, set[str]] = {}
         self._behave = behave
+        self.commitments = Commitments(folder, ae_title)
+        self.query = Query(folder)
         self._ae = AE(ae_title)
         self._ae.supported_contexts = contexts.accepted()
         self._ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+        self._ae.add_supported_context(StudyRootQueryRetrieveInformationModelMove)
+        self._ae.requested_contexts = [build_context(name, EVERY) for name in RADIOGRAPHS]
+        self._ae.add_supported_context(PUSH_MODEL)
         self._ae.maximum_pdu_size = 0
         self._server: Any = None
 
@@ -62,7 +78,9 @@ class StandInPacs:
         handlers: list[Any] = [
             (evt.EVT_C_ECHO, lambda _event: SUCCESS),
             (evt.EVT_C_STORE, self._on_store),
-            (evt.EVT_C_FIND, self._on_find),
+            (evt.EVT_C_FIND, self.query.on_find),
+            (evt.EVT_C_MOVE, self.query.on_move),
+            (evt.EVT_N_ACTION, self.commitments.on_action),
         ]
         self._server = self._ae.start_server((self._bind, self.port), block=False, evt_handlers=handlers)
         self.port = int(self._server.socket.getsockname()[1])
@@ -82,25 +100,3 @@ class StandInPacs:
             part.write_bytes(event.encoded_dataset())
             part.rename(part.with_suffix(".dcm"))  # a reader of the folder never sees half an object
         return status
-
-    def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset]]:
-        """Answer by the unique keys of the level and those above it (PS3.4 C.6.2.1); a study date may be a range."""
-        asked: Any = event.identifier
-        level = str(asked.QueryRetrieveLevel)
-        told: set[str] = set()
-        for path in sorted(self.folder.glob("*.dcm")):
-            held = dcmread(path, stop_before_pixels=True)
-            key = str(held[UNIQUE_KEYS[level]].value)
-            if key not in told and all(_matches(asked, held, keyword) for keyword in UNIQUE_KEYS.values()):
-                first, _, last = str(asked.get("StudyDate", "")).partition("-")
-                if first <= str(held.get("StudyDate", "")) <= (last or "9"):
-                    told.add(key)
-                    answer = Dataset()
-                    answer.QueryRetrieveLevel = level
-                    setattr(answer, UNIQUE_KEYS[level], key)
-                    yield PENDING, answer
-
-
-def _matches(asked: Dataset, held: Dataset, keyword: str) -> bool:
-    wanted = str(asked.get(keyword, "") or "")
-    return wanted in ("", str(held[keyword].value))

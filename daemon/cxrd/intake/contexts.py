@@ -10,6 +10,7 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from cxrd.commitment import PUSH_MODEL
 from cxrd.peers import Source
 
 # JPEG XL (…4.110 to 112) is left out: no decoder here reads it, so a sender must transcode before, not we fail after.
@@ -51,7 +52,16 @@ def verification() -> PresentationContext:
     return build_context(Verification)
 
 
-def answering(asked: Iterable[PresentationContext], source: Source) -> list[PresentationContext]:
+def reporting() -> PresentationContext:
+    """Storage Commitment from its other side: the caller is the SCP, and tells what it has committed (PS3.4 J.3.3)."""
+    context = build_context(PUSH_MODEL)
+    context.scu_role, context.scp_role = False, True
+    return context
+
+
+def answering(
+    asked: Iterable[PresentationContext], source: Source, *, reports: bool = False
+) -> list[PresentationContext]:
     """The part of ``accepted`` that one association asks for and its source may send, in the sender's order.
 
     An SCP's own order decides which of several proposed encodings is taken (PS3.8 9.3.3), so ours would make
@@ -64,11 +74,14 @@ def answering(asked: Iterable[PresentationContext], source: Source) -> list[Pres
         As proposed in the A-ASSOCIATE-RQ.
     source : Source
         May be limited to some SOP classes and transfer syntaxes.
+    reports : bool
+        It may tell what it has committed.
     """
     wanted: dict[str, dict[str, None]] = {}
     for context in asked:
         wanted.setdefault(str(context.abstract_syntax), {}).update(dict.fromkeys(context.transfer_syntax))
     served = {*source.sop_classes, str(Verification)} & SERVED if source.sop_classes else SERVED
+    served = served | {PUSH_MODEL} if reports else served
     syntaxes = source.transfer_syntaxes or TRANSFER_SYNTAXES
     return [_context(name, tuple(proposed), syntaxes) for name, proposed in wanted.items() if name in served]
 
@@ -77,5 +90,7 @@ def answering(asked: Iterable[PresentationContext], source: Source) -> list[Pres
 def _context(name: str, proposed: tuple[str, ...], syntaxes: tuple[str, ...]) -> PresentationContext:
     if name == Verification:
         return verification()
+    if name == PUSH_MODEL:
+        return reporting()
     known = [syntax for syntax in proposed if syntax in syntaxes]
     return build_context(name, known or list(syntaxes))  # none known: answered "not supported", by encoding

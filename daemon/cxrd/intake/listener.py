@@ -30,7 +30,7 @@ from cxrd.errors import Reason, StoreError
 from cxrd.intake import contexts
 from cxrd.intake.places import ROOM as MOST
 from cxrd.intake.places import Places
-from cxrd.intake.reception import Observer, Reception
+from cxrd.intake.reception import Observer, Reception, Reports
 from cxrd.intake.server import Server, open_door
 from cxrd.peers import Dicom, Source
 from cxrd.store import arrivals, carriers
@@ -81,9 +81,11 @@ class Listener:
         For metrics.
     places : Places or None
         Shared with other listeners of the node; None when there are none.
+    reports : Reports or None
+        Hears what destinations have committed; None where none is asked.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a door needs
         self,
         settings: Dicom,
         database: Database,
@@ -92,6 +94,7 @@ class Listener:
         min_free_bytes: int,
         observer: Observer,
         places: Places | None = None,
+        reports: Reports | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -109,7 +112,8 @@ class Listener:
         self._ae.acse_timeout = settings.timeout_s
         self._ae.dimse_timeout = settings.timeout_s
         self._servers: list[Server] = []
-        self._reception = Reception(lambda: self._settings, observer, places or Places())
+        self._reports = reports
+        self._reception = Reception(lambda: self._settings, observer, places or Places(), reports)
         self._credentials = tls.Credentials(settings.tls) if settings.tls else None
         self._names: dict[Association, str] = {}  # of associations that brought something
 
@@ -133,6 +137,8 @@ class Listener:
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_CONN_CLOSE, self._on_close),
         ]
+        if self._reports is not None:
+            handlers.append((evt.EVT_N_EVENT_REPORT, self._reports))
         told = self._settings
         if told.tls is None or not told.tls.only:
             self._servers.append(Server(self._ae, open_door(told.bind, told.port), handlers))

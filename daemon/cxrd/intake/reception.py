@@ -10,6 +10,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 
 from cxrd import tls
+from cxrd.commitment import PUSH_MODEL
 from cxrd.intake import contexts
 from cxrd.intake.places import Places
 from cxrd.peers import Dicom, Source
@@ -41,6 +42,22 @@ class Observer(Protocol):
         ...
 
 
+class Reports(Protocol):
+    """Hears what destinations say of the objects that they were asked to commit."""
+
+    def expected(self) -> bool:
+        """Whether any destination was asked."""
+        ...
+
+    def teller(self, ae_title: str, address: str) -> str | None:
+        """Name of the destination that calls, None when it is none that was asked."""
+        ...
+
+    def __call__(self, event: evt.Event) -> tuple[int, None]:
+        """Answer one N-EVENT-REPORT."""
+        ...
+
+
 class Reception:
     """Accepts and rejects associations.
 
@@ -52,12 +69,17 @@ class Reception:
         Told of each association.
     places : Places
         Which associations there are, in all listener processes of the node.
+    reports : Reports or None
+        Who may tell what it has committed; None where nobody is asked.
     """
 
-    def __init__(self, settings: Callable[[], Dicom], observer: Observer, places: Places) -> None:
+    def __init__(
+        self, settings: Callable[[], Dicom], observer: Observer, places: Places, reports: Reports | None = None
+    ) -> None:
         self._settings = settings
         self._observer = observer
         self._places = places
+        self._reports = reports
         self._lock = Lock()
         self._held: dict[Association, list[int]] = {}
         self._log: Any = logger()
@@ -73,7 +95,7 @@ class Reception:
         """Accept or reject."""
         asked: Any = event.assoc.requestor.primitive
         calling, called = (str(t).strip() for t in (asked.calling_ae_title, asked.called_ae_title))
-        source = self.source_of(event)
+        source = self.source_of(event) or self._teller(calling, event.assoc.requestor.address)
         if source is None:
             alike = next(self._settings().callers(calling, event.assoc.requestor.address), None)
             name, outcome = (alike.name, "certificate") if alike else ("unknown", "calling_ae")
@@ -84,8 +106,16 @@ class Reception:
             self._reject(event, source.name, LOCAL_LIMIT_EXCEEDED, "limit")
         else:
             proposed = asked.presentation_context_definition_list
-            event.assoc.acceptor.supported_contexts = contexts.answering(proposed, source)
+            told = self._reports is not None and self._reports.expected()
+            event.assoc.acceptor.supported_contexts = contexts.answering(proposed, source, reports=told)
             self._observer.association(source.name, "accepted")
+
+    def _teller(self, calling: str, address: str) -> Source | None:
+        """A destination that is no source, as one that may store nothing; a source never comes in by this way."""
+        if self._reports is None or any(self._settings().callers(calling, address)):
+            return None
+        name = self._reports.teller(calling, address)
+        return None if name is None else Source(name=name, ae_title=calling, sop_classes=(PUSH_MODEL,))
 
     def closed(self, association: Association) -> None:
         """Give the places of an association back."""

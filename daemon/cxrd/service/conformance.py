@@ -22,6 +22,7 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 from pynetdicom import AE
 
 from cxrd import __version__, report
+from cxrd.commitment import PUSH_MODEL
 from cxrd.delivery.sender import Outcome, classify
 from cxrd.findings import (
     Answer,
@@ -52,7 +53,7 @@ STATUSES = (0x0000, 0x0107, 0x0110, 0x0111, 0x0117, 0x0122, 0x0124, 0x0210, 0x02
             0xB006, 0xB007, 0xC000)  # fmt: skip
 """C-STORE statuses of PS3.4 table B.2-1 and PS3.7 annex C whose meaning is stated."""
 
-SECTIONS = ("dicom", "destinations", "report", "delivery")
+SECTIONS = ("dicom", "destinations", "archives", "report", "delivery")
 """Parts of the configuration that shape what a peer sees; addresses of databases and secrets are none of them."""
 
 
@@ -93,6 +94,9 @@ def statement(settings: Settings) -> str:
         implementation_version=entity.implementation_version_name,
         statuses=[(f"0x{code:04X}", *_meaning(code)) for code in STATUSES],
         delivery=settings.delivery,
+        archives=settings.archives,
+        committing=[d for d in settings.destinations if d.commit],
+        push_model=PUSH_MODEL,
         attributes=attributes(settings),
         concepts=sorted({c for c in vars(codes).values() if isinstance(c, Concept)} | set(codes.ANSWERS.values())),
         terms=TERMS,

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from cxrd.delivery import sender
+from cxrd.backfill import archive as query
+from cxrd.delivery import committer, sender
 from cxrd.peers import Destination
 from cxrd.settings import Settings
 from cxrd.watch.health import Check
@@ -51,6 +52,22 @@ def destinations(settings: Settings) -> Iterator[Check]:
         yield from pool.map(lambda d: _destination(d, settings.dicom.ae_title), settings.destinations)
 
 
+def archives(settings: Settings) -> Iterator[Check]:
+    """Ask every archive whether it can be queried, and look whether what it sends would be taken."""
+    for archive in settings.archives:
+        name, where = f"archive {archive.name}", f"{archive.ae_title}@{archive.host}:{archive.port}"
+        if fault := query.fault_of(archive, settings.dicom.ae_title):
+            todo = f"let its administrator allow our AE title {settings.dicom.ae_title} to query and retrieve"
+            yield Check(name, ok=False, found=f"{where}: {fault}", todo=todo)
+        elif settings.dicom.sources and archive.ae_title not in {s.ae_title for s in settings.dicom.sources}:
+            todo = f"add its AE title {archive.ae_title} to [[dicom.sources]]"
+            yield Check(
+                name, ok=False, found=f"{where} answers, but is no source: its films would be rejected", todo=todo
+            )
+        else:
+            yield Check(name, ok=True, found=f"{where} offers C-FIND and C-MOVE")
+
+
 def _destination(destination: Destination, calling: str) -> Check:
     name = f"destination {destination.name}"
     where = f"{destination.ae_title}@{destination.host}:{destination.port}"
@@ -64,8 +81,12 @@ def _destination(destination: Destination, calling: str) -> Check:
         reason = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or str(error))
         return Check(name, ok=False, found=f"{where}: {reason}", todo=todo)
     fault = sender.echo_fault(destination, calling)
+    if not fault and destination.commit and (refused := committer.fault_of(destination, calling)):
+        todo = "set commit = false, or let its administrator offer Storage Commitment to our AE title"
+        return Check(name, ok=False, found=f"{where} cannot be asked to commit: {refused}", todo=todo)
     if not fault:
-        return Check(name, ok=True, found=f"{where} answers C-ECHO{' over TLS' * bool(destination.tls)}")
+        also = " over TLS" * bool(destination.tls) + " and offers Storage Commitment" * destination.commit
+        return Check(name, ok=True, found=f"{where} answers C-ECHO{also}")
     if fault.startswith("TLS"):
         todo = "compare [destinations.tls] with what it shows (openssl s_client -connect); docs/how-to/tls.md, Trouble"
         return Check(name, ok=False, found=f"{where}: {fault}", todo=todo)

@@ -18,7 +18,7 @@ from cxrd.errors import ConfigError, CxrdError, StoreError
 from cxrd.inference import engine
 from cxrd.inference.packages import find_packages
 from cxrd.service.certificates import tls
-from cxrd.service.connecting import destinations, port
+from cxrd.service.connecting import archives, destinations, port
 from cxrd.service.node import sqlite_file
 from cxrd.service.reloading import check_thresholds
 from cxrd.settings import ROLES, Settings
@@ -57,6 +57,7 @@ def inspect(settings: Settings, where: str = "defaults", clock: Callable[[], flo
         *_sources(settings),
         *tls(settings, clock),
         *destinations(settings),
+        *archives(settings),
         *_dead(database),
     ]
     return found

@@ -33,7 +33,8 @@ def serve(
     read_again : callable
         Reads it anew on SIGHUP.
     roles : sequence of str
-        Which of ``listen, infer, build, deliver, tick, web`` to run here.
+        Which of ``listen, infer, build, deliver, fetch, tick, web`` to run here; ``fetch`` only where there is an
+        archive.
     on_start : callable
         Called once when every child has been started.
 
@@ -45,6 +46,7 @@ def serve(
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise ConfigError(f"unknown role {', '.join(unknown)}", hint=f"roles are {', '.join(ROLES)}")
+    roles = [role for role in roles if role in settings.roles()]
     logs.configure("supervisor", json=not sys.stderr.isatty())
     if "infer" in roles:
         check_thresholds(settings)

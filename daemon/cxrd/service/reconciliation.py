@@ -20,6 +20,7 @@ from cxrd.settings import Settings
 from cxrd.store import reconciling, remnants
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
+from cxrd.store.redelivery import Sent
 from cxrd.store.remnants import Remnant
 
 
@@ -144,7 +145,7 @@ class Reconciliation:
                 yield from self._study(to.name, study_uid, finder.results(study_uid, to.send), sent.get(study_uid, []))
                 self._advance(study_uid)
 
-    def _study(self, dest: str, study_uid: str, held: set[str], sent: list[reconciling.Sent]) -> Iterator[Difference]:
+    def _study(self, dest: str, study_uid: str, held: set[str], sent: list[Sent]) -> Iterator[Difference]:
         with self._database.read() as connection:
             forgotten = held - reconciling.known_objects(connection, study_uid, dest)
         for row in sent:
@@ -155,7 +156,7 @@ class Reconciliation:
             self._remember(Remnant(sop_uid, study_uid, dest))
             yield Difference(Matter.FORGOTTEN, dest, study_uid, sop_uid)
 
-    def _correct(self, row: reconciling.Sent) -> None:
+    def _correct(self, row: Sent) -> None:
         if self._change:
             with self._database.write() as connection:
                 correct = reconciling.send_again if row.stored else reconciling.mark_there

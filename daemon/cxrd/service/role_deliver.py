@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from threading import Thread
 
+from cxrd.delivery.committer import Committer
 from cxrd.delivery.courier import Courier
+from cxrd.delivery.reports import Reports
 from cxrd.service.roles import Parts
 from cxrd.settings import Settings
 from cxrd.store import lanes
+from cxrd.store.steps import Handler
 from cxrd.watch import metrics as m
 from cxrd.watch.lifeline import wait_for
 from cxrd.work.loop import Loop
@@ -33,6 +36,8 @@ class _Senders:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._courier = Courier(parts.database, parts.payload, parts.settings, parts.metrics)
+        reports = Reports(parts.database, parts.settings, parts.metrics)
+        self._committer = Committer(parts.database, parts.settings, reports, parts.metrics)
         self._threads: list[Thread] = []
 
     def follow(self, settings: Settings) -> None:
@@ -40,10 +45,12 @@ class _Senders:
         with self._parts.database.write() as connection:
             lanes.register(connection, [d.name for d in settings.destinations])
         self._courier.follow(settings)
-        wanted = min(MAX_SENDERS, max(1, sum(d.max_associations for d in settings.destinations)))
-        while len(self._threads) < wanted:
+        self._committer.follow(settings)
+        wanted = 1 + min(MAX_SENDERS, max(1, sum(d.max_associations for d in settings.destinations)))
+        while len(self._threads) < wanted:  # the first asks for commitment, the others send
             number = len(self._threads)
-            self._threads.append(Thread(target=self._loop(number).run, name=f"sender-{number}"))
+            loop = self._loop(number, self._courier if number else self._committer)
+            self._threads.append(Thread(target=loop.run, name=f"sender-{number}"))
             self._threads[-1].start()
 
     def join(self) -> None:
@@ -51,6 +58,6 @@ class _Senders:
         for thread in self._threads:
             thread.join()
 
-    def _loop(self, number: int) -> Loop:
+    def _loop(self, number: int, handler: Handler) -> Loop:
         parts = self._parts
-        return Loop(parts.database, self._courier, f"{parts.worker_id}#{number}", parts.settings.work, parts.stop)
+        return Loop(parts.database, handler, f"{parts.worker_id}#{number}", parts.settings.work, parts.stop)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from cxrd.delivery.reports import Reports
 from cxrd.intake.listener import Listener
 from cxrd.service.roles import Parts
+from cxrd.settings import Settings
 from cxrd.tls import Fault
 from cxrd.watch.lifeline import wait_for
 from cxrd.watch.listening import ListenerMetrics
@@ -11,15 +13,22 @@ from cxrd.watch.listening import ListenerMetrics
 
 def run(parts: Parts) -> None:
     """Accept C-STORE until told to stop; associations in progress are finished first."""
+    reports = Reports(parts.database, parts.settings, parts.metrics)
     listener = Listener(
         parts.settings.dicom,
         parts.database,
         parts.payload,
         min_free_bytes=parts.settings.storage.min_free_mb * 2**20,
         observer=ListenerMetrics(parts.metrics, [s.name for s in parts.settings.dicom.sources] or ["any"], list(Fault)),
+        reports=reports,
     )
+
+    def follow(settings: Settings) -> None:
+        listener.follow(settings.dicom)
+        reports.follow(settings)
+
     listener.start()
-    parts.follow(lambda settings: listener.follow(settings.dicom))
+    parts.follow(follow)
     parts.ready()
     wait_for(parts.stop)
     listener.stop()

@@ -101,7 +101,7 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
         connection,
         now,
         study_uid=arrival.study_uid,
-        priority=jobs.STAT_PRIORITY if urgent else jobs.ROUTINE_PRIORITY,
+        priority=_priority(connection, arrival.study_uid, urgent=urgent),
         due=now + (max(arrival.quiet_period_s, arrival.hold_s) if arrival.association else arrival.quiet_period_s),
     )
     if arrival.association and arrival.hold_s:
@@ -116,6 +116,13 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
     stored = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
     audit.record(connection, now, What.INSTANCE_STORED, arrival.sop_uid, stored)
     return Received.STORED
+
+
+def _priority(connection: Connection, study_uid: str, *, urgent: bool) -> int:
+    """Urgent before routine, and both before what we had an archive send."""
+    if urgent:
+        return jobs.STAT_PRIORITY
+    return jobs.FETCH_PRIORITY if jobs.is_fetched(connection, study_uid) else jobs.ROUTINE_PRIORITY
 
 
 def _hold_study(connection: Connection, now: float, arrival: Arrival) -> None:

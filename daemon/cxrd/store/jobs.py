@@ -25,6 +25,7 @@ from cxrd.store.schema import JobKind, JobState, StudyState
 PAYLOAD_VERSION = 1
 STAT_PRIORITY = 0
 ROUTINE_PRIORITY = 50
+FETCH_PRIORITY = 90
 PARK_S = 60.0
 """What is not due within this many seconds is delayed instead of ready (engine rule 7)."""
 
@@ -151,9 +152,10 @@ def retry(connection: Connection, now: float, held: Claim, *, delay_s: float, er
     _mine(connection, held, state=waiting_state(delay_s), due=now + delay_s, lease_until=None, err=error)
 
 
-def release(connection: Connection, now: float, held: Claim) -> None:
+def release(connection: Connection, now: float, held: Claim, *, error: str = "") -> None:
     """Give a claim back unharmed."""
-    _mine(connection, held, state=JobState.READY, due=now, lease_until=None, attempts=held.attempts - 1)
+    again = {"state": JobState.READY, "due": now, "lease_until": None, "attempts": held.attempts - 1}
+    _mine(connection, held, **again | ({"err": error} if error else {}))
 
 
 def release_all(connection: Connection, now: float, owner: str, *, error: str) -> int:
@@ -320,6 +322,12 @@ def debounce(connection: Connection, now: float, *, study_uid: str, priority: in
             },
         )
     )
+
+
+def is_fetched(connection: Connection, study_uid: str) -> bool:
+    """Whether an archive is sending a study because we asked for it."""
+    mine = (_job.study_uid == study_uid, _job.kind == JobKind.FETCH, _job.state == JobState.LEASED)
+    return connection.execute(select(_job.id).where(*mine).limit(1)).first() is not None
 
 
 def requeue(connection: Connection, now: float, *, study_uid: str, actor: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from cxrd.store import audit, jobs, schema
 from cxrd.store.audit import What
@@ -19,41 +19,53 @@ from cxrd.store.schema import JobKind, JobState
 
 FAILURES_TO_CLOSE = 5
 CLOSED_BASE_S, CLOSED_CAP_S = 15.0, 600.0
+BURST = 5
+"""Tokens that a lane with a rate keeps at most."""
 
 _dest, _job = schema.dest.c, schema.job.c
 
 
-def register(connection: Connection, names: list[str]) -> None:
-    """Make the rows of configured destinations."""
+def register(connection: Connection, names: list[str], kind: JobKind = JobKind.DELIVER) -> None:
+    """Make the rows of configured destinations, or archives."""
     for name in names:
-        row = {"name": name, "fails": 0, "open_until": 0.0, "paused": False}
+        row = {"name": name, "kind": kind, "fails": 0, "open_until": 0.0, "paused": False, "next_at": 0.0}
         added = jobs.dialect_insert(connection, schema.dest).values(**row)
         connection.execute(added.on_conflict_do_nothing(index_elements=["name"]))
 
 
-def claim(connection: Connection, now: float, caps: Mapping[str, int], *, owner: str, lease_s: float) -> list[Claim]:
+def claim(
+    connection: Connection,
+    now: float,
+    caps: Mapping[str, int],
+    *,
+    owner: str,
+    lease_s: float,
+    kind: JobKind = JobKind.DELIVER,
+) -> list[Claim]:
     """Lease the most urgent job among lanes that are open and have a free sender.
 
     Parameters
     ----------
     caps : mapping of str to int
         Senders at once, by destination.
+    kind : JobKind
+        Only jobs of this kind; all kinds of a lane share its senders.
 
     Returns
     -------
     list of Claim
         One or none.
     """
-    first = [(*found, lane) for lane in caps if (found := _first_due(connection, now, lane))]
+    first = [(*found, lane) for lane in caps if (found := _first_due(connection, now, kind, lane))]
     for *_, lane in sorted(first):
         if _free(connection, now, lane, caps[lane]):
-            return jobs.claim(connection, now, JobKind.DELIVER, owner=owner, limit=1, lease_s=lease_s, lane=lane)
+            return jobs.claim(connection, now, kind, owner=owner, limit=1, lease_s=lease_s, lane=lane)
     return []
 
 
-def _first_due(connection: Connection, now: float, lane: str) -> tuple[int, float] | None:
+def _first_due(connection: Connection, now: float, kind: JobKind, lane: str) -> tuple[int, float] | None:
     """Priority and due time of a lane's next job."""
-    ready = (_job.kind == JobKind.DELIVER, _job.lane == lane, _job.state == JobState.READY, _job.due <= now)
+    ready = (_job.kind == kind, _job.lane == lane, _job.state == JobState.READY, _job.due <= now)
     row = connection.execute(
         select(_job.priority, _job.due).where(*ready).order_by(_job.priority, _job.due, _job.id).limit(1)
     ).first()
@@ -63,10 +75,16 @@ def _first_due(connection: Connection, now: float, lane: str) -> tuple[int, floa
 def _free(connection: Connection, now: float, lane: str, cap: int) -> bool:
     """Lock a lane's row and look whether one more sender may start; False too while another one decides."""
     row = connection.execute(select(schema.dest).where(_dest.name == lane).with_for_update(skip_locked=True)).first()
-    if row is None or row.paused or row.open_until > now:
+    if row is None or row.paused or row.open_until > now or row.next_at > now:
         return False
     # counted under the lock: two senders that both saw a free place take turns here
     return _busy(connection, lane) < (1 if row.fails >= FAILURES_TO_CLOSE else cap)
+
+
+def spend(connection: Connection, now: float, lane: str, interval_s: float) -> None:
+    """Take a token of a lane that may have one every ``interval_s`` seconds, and keeps a few while it rests."""
+    after = case((_dest.next_at > now - BURST * interval_s, _dest.next_at), else_=now - BURST * interval_s)
+    connection.execute(update(schema.dest).where(_dest.name == lane).values(next_at=after + interval_s))
 
 
 def must_knock(connection: Connection, lane: str) -> bool:
@@ -76,7 +94,7 @@ def must_knock(connection: Connection, lane: str) -> bool:
 
 
 def _busy(connection: Connection, lane: str) -> int:
-    leased = select(func.count()).where(_job.kind == JobKind.DELIVER, _job.state == JobState.LEASED, _job.lane == lane)
+    leased = select(func.count()).where(_job.state == JobState.LEASED, _job.lane == lane)
     return int(connection.execute(leased).scalar_one())
 
 
@@ -114,8 +132,8 @@ def pause(connection: Connection, now: float, lane: str, *, paused: bool, actor:
 
 def clamp(connection: Connection, now: float) -> int:
     """Open lanes that only a clock that was set back keeps closed; how many."""
-    late = _dest.open_until > now + CLOSED_CAP_S
-    return connection.execute(update(schema.dest).where(late).values(open_until=now)).rowcount
+    late = (_dest.open_until > now + CLOSED_CAP_S) | (_dest.next_at > now + CLOSED_CAP_S)
+    return connection.execute(update(schema.dest).where(late).values(open_until=now, next_at=now)).rowcount
 
 
 def unknown(lane: str) -> str:

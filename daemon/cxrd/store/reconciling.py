@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, select, union, union_all, update
+from sqlalchemy import Connection, func, select, union, union_all
 
-from cxrd.store import audit, results, schema
+from cxrd.store import audit, redelivery, results, schema
 from cxrd.store.audit import What
+from cxrd.store.redelivery import Sent
 from cxrd.store.remnants import HERE
-from cxrd.store.schema import JobState, StudyState
 
 _SUCCESS = 0x0000
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One object and one destination, as the database has it."""
-
-    study_uid: str
-    sop_uid: str
-    inference_id: int
-    dest: str
-    stored: bool
 
 
 def newest_at(connection: Connection) -> float | None:
@@ -77,23 +65,6 @@ def mark_there(connection: Connection, now: float, sent: Sent) -> None:
 
 def send_again(connection: Connection, now: float, sent: Sent) -> None:
     """Open the delivery of an object that its destination took once and does not hold any more."""
-    d, j, s = schema.delivery.c, schema.job.c, schema.study.c
-    connection.execute(
-        update(schema.delivery)
-        .where(d.artefact_uid == sent.sop_uid, d.dest == sent.dest)
-        .values(stored_at=None, status_code=None, error="the destination does not hold it any more")
-    )
-    leased = j.state == JobState.LEASED  # finish sees the higher revision and opens the job again
-    connection.execute(
-        update(schema.job)
-        .where(j.dedupe == results.delivery_key(sent.inference_id, sent.dest))
-        .values(
-            rev=j.rev + 1,
-            due=now,
-            state=case((leased, j.state), else_=JobState.READY.value),
-            attempts=case((leased, j.attempts), else_=0),
-            crashes=case((leased, j.crashes), else_=0),
-        )
-    )
-    connection.execute(update(schema.study).where(s.uid == sent.study_uid).values(state=StudyState.REPORTED))
+    error = "the destination does not hold it any more"
+    redelivery.open_again(connection, now, sent, error=error, due=now)
     audit.record(connection, now, What.OBJECT_MISSED, sent.sop_uid, {"dest": sent.dest})

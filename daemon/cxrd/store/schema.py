@@ -28,6 +28,8 @@ class JobKind(StrEnum):
     INFER = "infer"
     BUILD = "build"
     DELIVER = "deliver"
+    COMMITMENT = "commitment"
+    FETCH = "fetch"
 
 
 class JobState(StrEnum):
@@ -52,6 +54,24 @@ class StudyState(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     FAILED = "failed"
+
+
+class BackfillState(StrEnum):
+    """Whether an archive's past is still being fetched; whether it rests now is a matter of its lane."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class FetchState(StrEnum):
+    """What became of one study of a backfill."""
+
+    WAITING = "waiting"
+    COMPLETE = "complete"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class InstanceState(StrEnum):
@@ -199,6 +219,19 @@ delivery = Table(
     Index("delivery_open", "dest", sqlite_where=text("stored_at IS NULL"), postgresql_where=text("stored_at IS NULL")),
 )
 
+commitment = Table(  # storage commitment that was asked of a destination
+    "commitment",
+    metadata,
+    Column("transaction_uid", String(64), primary_key=True),
+    Column("study_uid", String(64), nullable=False, index=True),
+    Column("inference_id", BigInteger, nullable=False, index=True),
+    Column("dest", String(64), nullable=False),
+    Column("objects", JSON, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("answered_at", Double),
+    Column("failed", Integer, nullable=False),
+)
+
 remnant = Table(  # objects of ours that outlived their rows; the destination is "" for our own payload store
     "remnant",
     metadata,
@@ -214,9 +247,37 @@ dest = Table(
     "dest",
     metadata,
     Column("name", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False, server_default="deliver"),
     Column("fails", Integer, nullable=False),
     Column("open_until", Double, nullable=False),
     Column("paused", Boolean, nullable=False),
+    Column("next_at", Double, nullable=False, server_default="0"),
+)
+
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("id", _key, primary_key=True),
+    Column("archive", String(64), nullable=False, index=True),
+    Column("first_date", String(8), nullable=False),
+    Column("last_date", String(8), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double),
+)
+
+backfill_study = Table(
+    "backfill_study",
+    metadata,
+    Column("backfill_id", _key, ForeignKey("backfill.id"), primary_key=True),
+    Column("study_uid", String(64), primary_key=True),
+    Column("study_date", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("expected", Integer, nullable=False),
+    Column("stored", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("backfill_study_state", "backfill_id", "state", "at"),
 )
 
 carrier = Table(

@@ -241,8 +241,9 @@ def queue(connection: Connection) -> list[QueueRow]:
     found: dict[tuple[str, str], dict[str, tuple[int, float]]] = {}
     for kind, lane, state, count, due in connection.execute(counted.group_by(j.kind, j.lane, j.state)):
         found.setdefault((kind, lane), {})[state] = (count, due)
-    dests = {row.name: row for row in connection.execute(select(d.name, d.paused, d.fails, d.open_until))}
-    for stage in ((JobKind.INFER, ""), (JobKind.BUILD, ""), *((JobKind.DELIVER, name) for name in sorted(dests))):
+    dests = {row.name: row for row in connection.execute(select(d.name, d.kind, d.paused, d.fails, d.open_until))}
+    lanes = sorted((JobKind(row.kind), name) for name, row in dests.items())
+    for stage in ((JobKind.INFER, ""), (JobKind.BUILD, ""), *lanes):
         found.setdefault(stage, {})
     order = list(JobKind)
     return [

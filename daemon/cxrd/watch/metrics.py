@@ -80,6 +80,12 @@ POSITIVE = Metric("cxrd_positive_total", Kind.COUNTER, ("model", "finding"), "Fi
 DELIVERIES = Metric(
     "cxrd_deliveries_total", Kind.COUNTER, ("destination", "outcome"), "Objects sent, by what the destination answered."
 )
+COMMITMENTS = Metric(
+    "cxrd_commitments_total",
+    Kind.COUNTER,
+    ("destination", "outcome"),
+    "Objects that a destination was asked to commit, by what it answered.",
+)
 DESTINATION_UP = Metric("cxrd_destination_up", Kind.GAUGE, ("destination",), "1 when the last C-ECHO was answered.")
 GATE_FILMS = Metric("cxrd_gate_films_total", Kind.COUNTER, ("model",), "Films that a gated ensemble judged.")
 GATE_SECOND = Metric(
@@ -139,11 +145,23 @@ OLDEST_UNDELIVERED = Metric(
     ("destination",),
     "Age of the oldest result a destination has not taken.",
 )
+OLDEST_UNCOMMITTED = Metric(
+    "cxrd_oldest_uncommitted_age_seconds",
+    Kind.QUERY,
+    ("destination",),
+    "Time since a destination was first to be asked about the oldest result that it has stored and not committed.",
+)
 LAST_INSTANCE = Metric(
     "cxrd_last_instance_timestamp_seconds",
     Kind.QUERY,
     ("source",),
     "When a source last sent an image, Unix time; 0 for one that never has.",
+)
+BACKFILL = Metric(
+    "cxrd_backfill_studies",
+    Kind.QUERY,
+    ("archive", "state"),
+    "Studies of each archive's newest backfill, by what became of them.",
 )
 SEAL_LAG = Metric("cxrd_audit_seal_lag_seconds", Kind.QUERY, (), "Age of the oldest audit row that no seal covers yet.")
 SPOOL_FREE = Metric("cxrd_spool_free_bytes", Kind.QUERY, (), "Free bytes where payloads lie.")
@@ -163,8 +181,8 @@ TABLE: tuple[Metric, ...] = (
     STUDIES, OLDEST_STUDY, QUEUE_JOBS, OLDEST_JOB, STAGE, TURNAROUND_SECONDS,
     BATCH, MODEL_DURATION, GATE_FILMS, GATE_SECOND, MODEL_INFO,
     SCORE, POSITIVE, REFERENCE_POSITIVE, DRIFT, SOURCE_DRIFT, INPUT_DRIFT, DRIFT_FILMS,
-    DELIVERIES, DESTINATION_UP, PAUSED, OLDEST_UNDELIVERED,
-    HEARTBEAT, RESTARTS, SEAL_LAG, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK, BUILD_INFO, RELOADED,
+    DELIVERIES, COMMITMENTS, DESTINATION_UP, PAUSED, OLDEST_UNDELIVERED, OLDEST_UNCOMMITTED,
+    BACKFILL, HEARTBEAT, RESTARTS, SEAL_LAG, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK, BUILD_INFO, RELOADED,
 )  # fmt: skip
 
 

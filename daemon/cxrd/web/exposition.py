@@ -13,10 +13,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from cxrd import __version__
 from cxrd.errors import StoreError
 from cxrd.settings import Settings
-from cxrd.store import views
+from cxrd.store import commitments, progress, views
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
-from cxrd.store.schema import JobKind, JobState, StudyState
+from cxrd.store.schema import FetchState, JobKind, JobState, StudyState
 from cxrd.watch import metrics as m
 
 CACHE_S = 5.0
@@ -74,6 +74,8 @@ class StoreCollector:
         sources = [(s.name,) for s in self._settings.dicom.sources]
         destinations = [(d.name,) for d in self._settings.destinations]
         nobody: Samples = dict.fromkeys(destinations, 0.0)
+        unfetched: Samples = {(a.name, state.value): 0.0 for a in self._settings.archives for state in FetchState}
+        committing: Samples = {(d.name,): 0.0 for d in self._settings.destinations if d.commit}
         with self._database.read() as connection:
             now = self._database.now(connection)
             paused, waiting = views.paused_by_dest(connection), views.oldest_undelivered_by_dest(connection, now)
@@ -83,7 +85,9 @@ class StoreCollector:
                 m.QUEUE_JOBS: _NO_JOBS | {k: float(n) for k, n in views.jobs_by_kind_state(connection).items()},
                 m.OLDEST_JOB: _NOT_WAITING | _one(views.oldest_job_age_by_kind(connection, now)),
                 m.OLDEST_UNDELIVERED: nobody | _one(waiting),
+                m.OLDEST_UNCOMMITTED: committing | _one(commitments.oldest_age_by_dest(connection, now)),
                 m.PAUSED: nobody | {key: on for key, on in _one(paused).items() if key in nobody},
+                m.BACKFILL: unfetched | {key: float(n) for key, n in progress.counts(connection).items()},
                 m.LAST_INSTANCE: dict.fromkeys(sources, 0.0) | _one(views.last_instance_by_source(connection)),
                 m.HEARTBEAT: _one({r: now - at for r, at in views.last_beat_by_role(connection).items()}),
                 m.RELOADED: {(): float(not views.config_refused(connection))},

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from cxrd.errors import CxrdError, StoreError
-from cxrd.settings import ROLES, Settings
+from cxrd.settings import Settings
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
@@ -32,7 +32,7 @@ STATIC = StaticFiles(packages=[("cxrd.web", "static")])
 
 
 def checks(
-    settings: Settings, database: Database, payload: Payloads, roles: Sequence[str] = ROLES
+    settings: Settings, database: Database, payload: Payloads, roles: Sequence[str] | None = None
 ) -> list[health.Check]:
     """Everything that decides whether the node is ready."""
     found = [health.disk(payload.free_bytes(), settings.storage.min_free_mb * 2**20)]
@@ -44,7 +44,7 @@ def checks(
     except CxrdError as error:
         return [*found, health.Check("database", ok=False, found=error.message, todo=error.hint)]
     found.append(health.Check("database", ok=True, found="answers, schema is current"))
-    return [*found, *health.beats(roles, ages, 2 * settings.work.lease_s)]
+    return [*found, *health.beats(settings.roles() if roles is None else roles, ages, 2 * settings.work.lease_s)]
 
 
 def application(settings: Settings, database: Database, payload: Payloads, metrics_dir: str = "") -> Starlette:

@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from cxrd.crashpoints import reach
 from cxrd.peers import Destination
 from cxrd.settings import Settings
-from cxrd.store import audit, carriers, jobs, lanes, observations
+from cxrd.store import audit, carriers, commitments, jobs, lanes, observations
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.tls import expiries
@@ -112,6 +112,7 @@ class Upkeep:
                 connection, now, longest_wait_s=self._settings.longest_wait_s(), lease_s=self._settings.work.lease_s
             ) + lanes.clamp(connection, now)
             stray = lanes.bury_strays(connection, now, [d.name for d in self._settings.destinations])
+            commitments.close(connection, now, [d.name for d in self._settings.destinations if d.commit])
         if clamped:
             self._log.warning("jobs were due later than anything is: was a clock set back?", jobs=clamped)
         if stray:

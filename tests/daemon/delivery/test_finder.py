@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +13,14 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
 from cxrd.delivery.finder import Finder
-from cxrd.delivery.sender import Outcome, Outgoing, echo, send
+from cxrd.delivery.sender import Outcome, Outgoing, send
 from cxrd.demo.pacs import StandInPacs
 from cxrd.errors import DeliveryError
 from cxrd.peers import Destination
 from cxrd.report.uids import series_of
 from support.datasets import encoded, film
-from support.node import free_port, until
+from support.node import free_port
+from support.orthanc import orthanc
 
 STUDY, ANOTHER = generate_uid(), generate_uid()
 
@@ -43,27 +41,13 @@ def stand_in(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def orthanc(folder: Path) -> Iterator[int]:
+def real(folder: Path) -> Iterator[int]:
     """A real PACS's port."""
-    if shutil.which("Orthanc") is None:
-        pytest.skip("needs Orthanc: apt-get install orthanc")
-    folder.mkdir()
-    port = free_port()
-    known = {"CXRD": ["CXRD", "127.0.0.1", 11112]}
-    settings = {"DicomAet": "PACS", "DicomPort": port, "HttpPort": free_port(), "DicomModalities": known, "Plugins": []}
-    config = folder / "orthanc.json"
-    config.write_text(json.dumps({**settings, "StorageDirectory": str(folder / "db")}))
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(["Orthanc", str(config)], stdout=quiet, stderr=quiet)
-    try:
-        until(lambda: echo(target(port), "CXRD"), seconds=30, what="Orthanc answers")
-        yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    with orthanc(folder) as running:
+        yield running.port
 
 
-@pytest.mark.parametrize("start", [stand_in, orthanc], ids=["stand-in", "orthanc"])
+@pytest.mark.parametrize("start", [stand_in, real], ids=["stand-in", "orthanc"])
 def test_our_results_are_found_and_nothing_else(start: Callable[[Path], Iterator[int]], tmp_path: Path) -> None:
     """By the series that our results of a study lie in; films and other studies' results are not counted."""
     ours, other = (film(StudyInstanceUID=study, SeriesInstanceUID=series_of(study, "sr")) for study in (STUDY, ANOTHER))

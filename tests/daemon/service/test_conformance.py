@@ -12,6 +12,8 @@ from pydicom._uid_dict import UID_dictionary as UIDS
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
+from cxrd.commitment import PUSH_MODEL
+from cxrd.delivery.reports import Reports
 from cxrd.delivery.sender import Outgoing, send
 from cxrd.findings import ArtefactKind
 from cxrd.intake.listener import Listener
@@ -22,6 +24,7 @@ from cxrd.settings import Database as DatabaseSection
 from cxrd.settings import Settings, load
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
+from cxrd.watch.metrics import Metrics
 from support.database import fresh
 from support.observing import Noted
 
@@ -50,10 +53,11 @@ def test_the_copy_in_the_repository_is_that_of_the_default_configuration(root: P
 
 
 @contextmanager
-def listening(database: Database, folder: Path) -> Iterator[int]:
+def listening(database: Database, folder: Path, settings: Settings | None = None) -> Iterator[int]:
     """A running listener's port."""
-    settings = Dicom(bind="127.0.0.1", port=0)
-    listener = Listener(settings, database, PayloadStore(folder), min_free_bytes=0, observer=Noted())
+    dicom, reports = Dicom(bind="127.0.0.1", port=0), Reports(database, settings or Settings(), Metrics())
+    store = PayloadStore(folder)
+    listener = Listener(dicom, database, store, min_free_bytes=0, observer=Noted(), reports=reports)
     yield listener.start()
     listener.stop()
 
@@ -77,7 +81,7 @@ def test_the_listener_accepts_what_the_statement_says_and_nothing_else(tmp_path:
     for row in table(said, "Presentation contexts accepted"):
         alone = {uid.strip() for uid in row["Transfer syntaxes"].split(",")}
         stated[row["UID"]] = everywhere if row["Transfer syntaxes"] == "all of 4.1.1" else alone
-    classes = sorted({*stated, "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.20.1"})
+    classes = sorted({*stated, "1.2.840.10008.5.1.4.31", "1.2.840.10008.5.1.4.1.2.2.1", PUSH_MODEL})
     asked = [(c, "1.2.840.10008.1.2.1") for c in classes] + [(c, s) for c in (CR, VERIFICATION) for s in SYNTAXES]
     expected = {(c, s) for c, s in asked if s in stated.get(c, set())}
     with fresh("sqlite", tmp_path) as database, listening(database, tmp_path / "payload") as port:
@@ -145,6 +149,19 @@ def test_tls_and_the_limits_of_a_source_are_stated(tmp_path: Path) -> None:
     assert "ECDHE-RSA-AES256-GCM-SHA384" in offered["bcp195-nd"]
     assert "CHACHA20" not in offered["bcp195-nd"]
     assert "CBC" not in said
+
+
+def test_a_destination_that_commits_is_stated_with_what_the_listener_hears_then(tmp_path: Path) -> None:
+    """And the listener of such a configuration accepts the class, which that of another does not."""
+    destination = Destination(name="archive", ae_title="A", host="127.0.0.1", port=104, commit=True, commit_hold_s=7)
+    settings = Settings(destinations=(destination,))
+    said = statement(settings)
+    assert [("archive", "7.0 s")] == [tuple(row.values()) for row in table(said, "Storage Commitment")]
+    assert "| Storage Commitment Push Model (section 4.2.4) | yes | no |" in said
+    asked = [(PUSH_MODEL, "1.2.840.10008.1.2.1")]
+    with fresh("sqlite", tmp_path) as database, listening(database, tmp_path / "payload", settings) as port:
+        assert PUSH_MODEL in said
+        assert set(asked) == negotiated(port, asked)
 
 
 @pytest.mark.parametrize("kind", list(ArtefactKind))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from cxrd.peers import Destination
+from cxrd.peers import Archive, Destination
 from cxrd.settings import ROLES, Settings, Storage
 from cxrd.store import jobs
 from cxrd.store.database import Database
@@ -19,7 +19,8 @@ from support.rows import STUDY, arrive, reported
 
 SETTINGS = Settings(
     storage=Storage(min_free_mb=0),
-    destinations=(Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=104),),
+    destinations=(Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=104, commit=True),),
+    archives=(Archive(name="old", ae_title="OLD", host="127.0.0.1", port=104),),
 )
 
 

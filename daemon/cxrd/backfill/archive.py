@@ -1,0 +1,182 @@
+"""The query and retrieve SCU: what an archive holds, and the order to send it to us (PS3.4 annex C, Study Root)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from pydicom import Dataset
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+
+from cxrd.backfill.slices import Slice
+from cxrd.delivery.finder import PENDING, matches
+from cxrd.delivery.sender import established
+from cxrd.errors import DeliveryError
+from cxrd.imaging.wording import names_other_part, plain
+from cxrd.peers import Archive
+
+CUT_OFF = frozenset({0xA700, 0xFE00})
+"""C-FIND statuses of an archive that found more than it tells."""
+DESTINATION_UNKNOWN = 0xA801
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one slice holds.
+
+    Attributes
+    ----------
+    studies : dict of str to str
+        Study Instance UID to Study Date.
+    cut_off : bool
+        There is more than was told.
+    """
+
+    studies: dict[str, str]
+    cut_off: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How a C-MOVE ended: status, and sub-operations that failed."""
+
+    status: int
+    failed: int
+    comment: str
+
+    def __str__(self) -> str:
+        said = f"status 0x{self.status:04X} to C-MOVE"
+        return said + (f", {self.failed} failed" if self.failed else "") + (f": {self.comment}" if self.comment else "")
+
+
+class Link:
+    """One association with an archive.
+
+    Parameters
+    ----------
+    archive : Archive
+        Whom to ask.
+    calling_ae : str
+        Our AE title.
+
+    Raises
+    ------
+    DeliveryError
+        On entering: it cannot be reached, or does not offer C-FIND and C-MOVE. Later: an answer broke off.
+    """
+
+    def __init__(self, archive: Archive, calling_ae: str) -> None:
+        self._archive = archive
+        self._calling_ae = calling_ae
+        self._association: Any = None
+
+    def __enter__(self) -> Self:
+        wanted = (StudyRootQueryRetrieveInformationModelFind, StudyRootQueryRetrieveInformationModelMove)
+        contexts = [build_context(name) for name in wanted]
+        self._association = established(self._archive, self._calling_ae, contexts)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._association.is_established:
+            self._association.release()
+
+    def studies(self, part: Slice) -> Found:
+        """Studies of a slice that have images of the archive's modalities."""
+        found: dict[str, str] = {}
+        cut_off = False
+        for modality in self._archive.modalities:
+            asked = _identifier("STUDY", StudyDate=part.study_date, StudyTime=part.study_time, StudyInstanceUID="")
+            asked.ModalitiesInStudy = modality
+            told, cut = self._told(asked)
+            cut_off |= cut
+            found |= {str(t.StudyInstanceUID): str(t.get("StudyDate", "")) for t in told if self._may_hold(t)}
+        return Found(found, cut_off)
+
+    def images(self, study_uid: str) -> dict[str, set[str]]:
+        """SOP Instance UIDs of a study's series that may show a chest, by series."""
+        asked = _identifier("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID="", Modality="")
+        asked.BodyPartExamined = ""
+        wanted = [
+            str(t.SeriesInstanceUID)
+            for t in self._all(asked)
+            if str(t.get("Modality", "")) in self._archive.modalities
+            and not names_other_part(plain(str(t.get("BodyPartExamined", "") or "")))
+        ]
+        return {series: self._images_of(study_uid, series) for series in wanted}
+
+    def move(self, study_uid: str, series_uid: str) -> Moved:
+        """Have a series sent to our listener; the answer comes when the archive has done what it could.
+
+        Raises
+        ------
+        DeliveryError
+            It did not answer, or does not know where we are.
+        """
+        to = self._archive.move_to or self._calling_ae
+        asked = _identifier("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid)
+        last = Dataset()
+        for last, _ in self._association.send_c_move(asked, to, StudyRootQueryRetrieveInformationModelMove):
+            if int(last.get("Status", -1)) not in PENDING:
+                break
+        if "Status" not in last:
+            raise DeliveryError(f"{self._archive.name} broke off a C-MOVE", retryable=True)
+        status = int(last.Status)
+        if status == DESTINATION_UNKNOWN:
+            raise DeliveryError(
+                f"{self._archive.name} does not know the move destination {to}",
+                retryable=True,
+                status=status,
+                hint="let its administrator add our AE title with host and port, or set move_to",
+            )
+        failed = int(last.get("NumberOfFailedSuboperations", 0) or 0)
+        return Moved(status, failed, str(last.get("ErrorComment", "") or ""))
+
+    def _images_of(self, study_uid: str, series_uid: str) -> set[str]:
+        asked = _identifier("IMAGE", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID="")
+        return {str(t.SOPInstanceUID) for t in self._all(asked)}
+
+    def _may_hold(self, told: Dataset) -> bool:
+        """Whether a study has one of our modalities; an archive that ignores the key tells every study."""
+        there = told.get("ModalitiesInStudy", None) or ()
+        named = {there} if isinstance(there, str) else set(there)
+        return not named or bool(named & set(self._archive.modalities))
+
+    def _all(self, asked: Dataset) -> Sequence[Dataset]:
+        return list(matches(self._association, self._archive.name, asked))
+
+    def _told(self, asked: Dataset) -> tuple[Sequence[Dataset], bool]:
+        """Answers, and whether there are more."""
+        told: list[Dataset] = []
+        try:
+            for answer in matches(self._association, self._archive.name, asked):
+                told.append(answer)  # noqa: PERF402 - what was told before it broke off counts
+        except DeliveryError as error:
+            if error.status not in CUT_OFF:
+                raise
+            return told, True
+        return told, len(told) >= self._archive.max_matches
+
+
+def fault_of(archive: Archive, calling_ae: str) -> str:
+    """Why an archive cannot be asked, "" when it can."""
+    try:
+        with Link(archive, calling_ae):
+            return ""
+    except DeliveryError as error:
+        return str(error)
+
+
+def _identifier(level: str, **keys: str) -> Dataset:
+    asked = Dataset()
+    asked.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(asked, keyword, value)
+    return asked
