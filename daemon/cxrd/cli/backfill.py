@@ -105,9 +105,9 @@ def ls(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - 
     with database.read() as connection:
         now = database.now(connection)
         found = [_line(row, now) for row in progress.of(connection, now)]
-    counted = ("waiting", "complete", "skipped", "failed", "images")
-    shown = ("id", "archive", "dates", "state", "searched", *counted, "eta", "why")
-    printing.rows("Backfills", shown, found, as_json=as_json)
+    printing.rows(
+        "Backfills", ("archive", "dates", "state", "searched", "studies", "eta", "why"), found, as_json=as_json
+    )
 
 
 def _line(row: progress.Progress, now: float) -> dict[str, Any]:
@@ -119,6 +119,7 @@ def _line(row: progress.Progress, now: float) -> dict[str, Any]:
     shown = {
         "dates": f"{row.first}-{row.last}",
         "state": "paused" if row.paused else row.state,
+        "studies": f"{row.done} of {row.done + row.waiting}" + (f", {row.failed} failed" if row.failed else ""),
         "searched": f"{100 * (days - left) // days} %",
         "eta": "" if eta is None else printing.clock(now + eta),
         "eta_s": eta,

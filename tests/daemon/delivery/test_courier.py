@@ -93,7 +93,7 @@ def test_a_pacs_that_is_down_is_left_alone_and_asked_again(
     assert "ready" == state(database)[0]
     assert not later(database, carry, seconds=0), "a closed destination is not tried"
     assert later(database, carry, seconds=1000), "after the pause it is"
-    ((attempts, fails),) = rows(database, "SELECT job.attempts, dest.fails FROM job, dest WHERE kind = 'deliver'")
+    ((attempts, fails),) = rows(database, "SELECT job.attempts, dest.fails FROM job, dest WHERE job.kind = 'deliver'")
     assert (attempts, fails) == (5, 6), "a C-ECHO without an answer costs no attempt"
     with peer(tmp_path / "pacs", scripted(SUCCESS)) as pacs:
         assert later(database, courier(database, payload, pacs.port), seconds=10000)
