@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from cxrd.cli import app
@@ -30,12 +29,12 @@ def config(tmp_path: Path, pacs: StandInPacs) -> str:
     return str(path)
 
 
-def backfill(config: str, *words: str) -> Result:
+def backfill(config: str, *words: str) -> Any:
     """Run a command."""
     return CliRunner().invoke(app, ["backfill", *words, "--config", config])
 
 
-def lines(result: Result) -> list[dict[str, Any]]:
+def lines(result: Any) -> list[dict[str, Any]]:
     """Its JSON lines."""
     assert 0 == result.exit_code, result.output
     return [json.loads(line) for line in result.output.splitlines()]
