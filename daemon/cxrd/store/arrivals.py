@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, insert, select, update
 
 from cxrd.errors import Reason
-from cxrd.store import audit, carriers, jobs, schema
+from cxrd.store import audit, backfills, carriers, jobs, schema
 from cxrd.store.audit import What
 from cxrd.store.schema import InstanceState, StudyState
 
@@ -122,7 +122,7 @@ def _priority(connection: Connection, study_uid: str, *, urgent: bool) -> int:
     """Urgent before routine, and both before what we had an archive send."""
     if urgent:
         return jobs.STAT_PRIORITY
-    return jobs.FETCH_PRIORITY if jobs.is_fetched(connection, study_uid) else jobs.ROUTINE_PRIORITY
+    return jobs.FETCH_PRIORITY if backfills.is_fetched(connection, study_uid) else jobs.ROUTINE_PRIORITY
 
 
 def _hold_study(connection: Connection, now: float, arrival: Arrival) -> None:

@@ -147,6 +147,12 @@ def known_studies(connection: Connection, study_uids: Collection[str]) -> set[st
     return {str(uid) for uid in connection.execute(query).scalars()}
 
 
+def is_fetched(connection: Connection, study_uid: str) -> bool:
+    """Whether an archive is sending a study because we asked for it."""
+    mine = (_job.study_uid == study_uid, _job.kind == JobKind.FETCH, _job.state == JobState.LEASED)
+    return connection.execute(select(_job.id).where(*mine).limit(1)).first() is not None
+
+
 def backlogged(connection: Connection) -> bool:
     """Whether as many studies wait to be analysed as may."""
     waiting = select(_job.id).where(_job.kind == JobKind.INFER, _job.lane == "", _job.state == JobState.READY)

@@ -324,12 +324,6 @@ def debounce(connection: Connection, now: float, *, study_uid: str, priority: in
     )
 
 
-def is_fetched(connection: Connection, study_uid: str) -> bool:
-    """Whether an archive is sending a study because we asked for it."""
-    mine = (_job.study_uid == study_uid, _job.kind == JobKind.FETCH, _job.state == JobState.LEASED)
-    return connection.execute(select(_job.id).where(*mine).limit(1)).first() is not None
-
-
 def requeue(connection: Connection, now: float, *, study_uid: str, actor: str) -> int:
     """Revive a study's dead and delayed jobs, or analyse it anew when it has none; how many jobs are ready again."""
     mine = _job.study_uid == study_uid
