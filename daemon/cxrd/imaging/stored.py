@@ -16,10 +16,13 @@ from cxrd.errors import Reason, Refused
 from cxrd.imaging.codecs import NATIVE, PLUGINS, plugin
 from cxrd.imaging.codestream import matrix
 from cxrd.imaging.display import number
-from cxrd.imaging.header import text
+from cxrd.imaging.header import check_items, text
 
 MAX_PIXELS = 100_000_000
 """Declared pixels above which an object is a bomb and not a film (the largest detectors have 30 million)."""
+
+PIXELS_PER_BIT = 500
+"""Pixels for each bit of a codestream above which it holds no film: black films of real encoders have fewer."""
 
 Raw = NDArray[np.integer]
 
@@ -152,8 +155,10 @@ def _pixel_data(dataset: Dataset) -> bytes:
 
 def _check_codestream(pixel_data: bytes, declared: Declared) -> int:
     """Refuse a codestream of another size than the header's, before a decoder allocates for it; bits of its samples."""
+    check_items(pixel_data)
     try:
-        found = matrix(get_frame(pixel_data, 0, number_of_frames=1))
+        frame = get_frame(pixel_data, 0, number_of_frames=1)
+        found = matrix(frame)
     except Exception as error:
         raise Refused(Reason.DECODE_FAILED, f"pixel data holds no frame: {type(error).__name__}") from error
     if found is None:  # run lengths are of whole cells
@@ -166,6 +171,8 @@ def _check_codestream(pixel_data: bytes, declared: Declared) -> int:
             f"the codestream has {found.columns} x {found.rows} pixels, "
             f"the header says {declared.columns} x {declared.rows}",
         )
+    if found.rows * found.columns > PIXELS_PER_BIT * 8 * len(frame):
+        raise Refused(Reason.DECODE_FAILED, f"{len(frame)} bytes cannot hold {found.columns} x {found.rows} pixels")
     return found.bits
 
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
-from pydicom import FileDataset, dcmread
 from sqlalchemy import Connection, select
 
-from cxrd.errors import PayloadLost
-from cxrd.intake.listener import Request, arrival_of, contradiction, parse_header
+from cxrd.errors import PayloadLost, Refused
+from cxrd.imaging.header import read_elements
+from cxrd.intake.listener import Request, arrival_of, examine
 from cxrd.peers import Source
 from cxrd.report.facts import PRODUCT
 from cxrd.store import arrivals, remnants, schema
@@ -29,6 +28,7 @@ from cxrd.store.remnants import Remnant
 from cxrd.watch.logs import logger
 
 OLDER_THAN_S = 3600.0
+TOLD = ("SOPClassUID", "SOPInstanceUID", "ManufacturerModelName")
 RECOVERED = Source(name="recovered", ae_title="RECOVERED", quiet_period_s=0)
 
 
@@ -96,7 +96,10 @@ class Adoption:
         except PayloadLost as error:
             self._log.error("a file without a row cannot be used", sha256=digest, error=str(error))
             return None
-        header, told = parse_header(data), _told(data)
+        try:
+            told = read_elements(data, TOLD)
+        except Refused:
+            return None
         request = Request(
             source=RECOVERED,
             calling_ae=RECOVERED.ae_title,
@@ -105,7 +108,8 @@ class Adoption:
             transfer_syntax=str(told.file_meta.get("TransferSyntaxUID", "")),
             data=data,
         )
-        if contradiction(header, request) is not None:
+        header, trouble = examine(request)
+        if trouble is not None:
             return None  # it was never a film that could be filed; it stays where it is
         return Orphan(arrival_of(header, request, digest), ours=told.get("ManufacturerModelName") == PRODUCT)
 
@@ -115,8 +119,3 @@ def _without_row(connection: Connection, digests: list[str]) -> set[str]:
     for table in (schema.instance, schema.quarantine, schema.artefact, schema.remnant):
         known.update(connection.execute(select(table.c.sha256).where(table.c.sha256.in_(digests))).scalars())
     return set(digests) - known
-
-
-def _told(data: bytes) -> FileDataset:
-    tags = ["SOPClassUID", "SOPInstanceUID", "ManufacturerModelName"]
-    return dcmread(BytesIO(data), specific_tags=tags, stop_before_pixels=True, force=True)

@@ -16,17 +16,17 @@ need. Status codes and what they mean to a sender:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
-from pydicom import Dataset, dcmread, uid
+from pydicom import Dataset, uid
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from cxrd import tls
 from cxrd.crashpoints import reach
-from cxrd.errors import Reason, StoreError
+from cxrd.errors import Reason, Refused, StoreError
+from cxrd.imaging.header import read_elements
 from cxrd.intake import contexts
 from cxrd.intake.places import ROOM as MOST
 from cxrd.intake.places import Places
@@ -252,8 +252,7 @@ class Listener:
         """
         self._refuse_when_full(len(request.data), request.source)
         digest = self._payload.put(request.data)
-        header = parse_header(request.data)
-        trouble = contradiction(header, request)
+        header, trouble = examine(request)
         with self._database.write() as connection:
             now = self._database.now(connection)
             if trouble:
@@ -297,16 +296,16 @@ def _still_known(source: Source | None) -> Source:
     return source
 
 
-def parse_header(data: bytes) -> Dataset:
-    """The few header elements that rows need; empty when the data set cannot be parsed."""
+def examine(request: Request) -> tuple[Dataset, tuple[Reason, str] | None]:
+    """The few header elements that rows need, and why the object must be kept aside; None when it may be filed."""
     try:
-        return dcmread(BytesIO(data), stop_before_pixels=True, force=True, specific_tags=list(HEADER_TAGS))
-    except Exception:  # noqa: BLE001 - pydicom raises anything on broken bytes, and every case means "kept aside"
-        return Dataset()
+        header = read_elements(request.data, HEADER_TAGS)
+    except Refused as refused:
+        return Dataset(), (refused.reason, refused.message)
+    return header, _contradiction(header, request)
 
 
-def contradiction(header: Dataset, request: Request) -> tuple[Reason, str] | None:
-    """Why an object must be kept aside, None when it may be filed."""
+def _contradiction(header: Dataset, request: Request) -> tuple[Reason, str] | None:
     if not _text(header, "SOPInstanceUID"):
         return Reason.UNREADABLE, "the header cannot be parsed: no SOP Instance UID in the data set"
     if not _text(header, "StudyInstanceUID"):

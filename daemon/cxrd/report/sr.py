@@ -8,22 +8,19 @@ and for each *present* finding a group of its own with probability, threshold, s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 from highdicom import sr
 from highdicom.sr import CodedConcept
-from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
 
-from cxrd.findings import ArtefactKind, FilmAnalysis, Finding, ModelAnswer
+from cxrd.findings import FilmAnalysis, Finding, ModelAnswer
 from cxrd.imaging.evidence import outline
-from cxrd.report import codes
+from cxrd.report import codes, document
 from cxrd.report.composite import encode, identify_private_codes
-from cxrd.report.equipment import contributing, models_of, stamp
 from cxrd.report.facts import PRODUCT
 from cxrd.report.products import Film, Imprint, Predecessor, Reference
-from cxrd.report.remarks import remarks, replaced
+from cxrd.report.remarks import remarks
 from cxrd.report.uids import derive
 
 Groups = list[sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations]
@@ -49,41 +46,12 @@ def build(
     bytes
         Part 10 file.
     """
-    first, facts = films[0].header, imprint.facts
     analyses = [film.found for film in films]
-    klass = sr.Comprehensive3DSR if imprint.kind is ArtefactKind.SR else sr.ComprehensiveSR
-    made = klass(
-        evidence=[
-            *(film.header for film in films),
-            *(_evidence(film.header, r) for film in films for r in explanations.get(film.found.film.sop_uid, ())),
-        ],
-        content=_content(analyses, explanations, imprint),
-        series_instance_uid=imprint.series_uid,
-        series_number=imprint.product.series_number,
-        sop_instance_uid=imprint.sop_uid,
-        instance_number=imprint.number,
-        manufacturer=facts.manufacturer,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        series_description=imprint.product.series_description,
-    )
-    stamp(made, facts, imprint.now)
-    made.StudyDescription = first.StudyDescription
-    made.DeviceSerialNumber = facts.station_name
-    equipment: Any = contributing(facts, imprint.device_uid, models_of(analyses))
-    made.ContributingEquipmentSequence = equipment
+    beside = [r for film in films for r in explanations.get(film.found.film.sop_uid, ())]
+    made = document.start(films, imprint, beside, predecessor)
+    made.update(_content(analyses, explanations, imprint)[0])  # highdicom's own document copies and parses it all again
     identify_private_codes(made, *(x.code for film in analyses for a in film.answers for x in a.findings))
-    if predecessor:
-        made.PredecessorDocumentsSequence = [replaced(first, predecessor)]
     return encode(made)
-
-
-def _evidence(header: Dataset, reference: Reference) -> Dataset:
-    """An object of our own as evidence: its UIDs beside the film's patient and study."""
-    made = deepcopy(header)  # a shallow copy would share its elements
-    made.SOPClassUID, made.SOPInstanceUID, made.SeriesInstanceUID = reference
-    return made
 
 
 def _content(

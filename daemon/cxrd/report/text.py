@@ -11,12 +11,12 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
 
 from cxrd.findings import Answer, ClassRole, Finding, ModelAnswer
-from cxrd.report import codes
-from cxrd.report.composite import begin, encode, identify_private_codes, in_series, referring
-from cxrd.report.equipment import coded, models_of
+from cxrd.report import codes, document
+from cxrd.report.composite import encode, identify_private_codes, referring
+from cxrd.report.equipment import coded
 from cxrd.report.facts import PRODUCT
 from cxrd.report.products import Film, Imprint, Predecessor
-from cxrd.report.remarks import remarks, replaced
+from cxrd.report.remarks import remarks
 
 CONTAINS, OBSERVED, MODIFIED, FROM = "CONTAINS", "HAS OBS CONTEXT", "HAS CONCEPT MOD", "INFERRED FROM"
 
@@ -24,15 +24,7 @@ CONTAINS, OBSERVED, MODIFIED, FROM = "CONTAINS", "HAS OBS CONTEXT", "HAS CONCEPT
 def build(films: Sequence[Film], imprint: Imprint, predecessor: Predecessor | None) -> bytes:
     """Build the report of one study; Part 10 file."""
     analyses = [film.found for film in films]
-    made = begin(imprint, films[0].header, models_of(analyses))
-    del made.BodyPartExamined  # a document series has none (C.17.1)
-    made.DeviceSerialNumber = imprint.facts.station_name
-    made.ReferencedPerformedProcedureStepSequence = []
-    made.PerformedProcedureCodeSequence = []
-    made.CompletionFlag, made.VerificationFlag, made.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
-    made.CurrentRequestedProcedureEvidenceSequence = [_evidence(films)]
-    if predecessor:
-        made.PredecessorDocumentsSequence = [replaced(films[0].header, predecessor)]
+    made = document.start(films, imprint, (), predecessor)
     made.ValueType, made.ContinuityOfContent = "CONTAINER", "SEPARATE"
     made.ConceptNameCodeSequence = [coded(codes.REPORT_TITLE)]
     sections = [_film(film, number, len(films)) for number, film in enumerate(films, 1)]
@@ -126,17 +118,3 @@ def _image(film: Film) -> Dataset:
     ref = film.found.film
     item.ReferencedSOPSequence = [referring(ref.sop_class, ref.sop_uid)]
     return item
-
-
-def _evidence(films: Sequence[Film]) -> Dataset:
-    """Item of the evidence sequence: the study with each film under its series."""
-    study = Dataset()
-    study.StudyInstanceUID = films[0].header.StudyInstanceUID
-    series: dict[str, Dataset] = {}
-    for film in films:
-        item = in_series(film, "ReferencedSOPSequence")
-        known = series.setdefault(item.SeriesInstanceUID, item)
-        if known is not item:
-            known.ReferencedSOPSequence.extend(item.ReferencedSOPSequence)
-    study.ReferencedSeriesSequence = list(series.values())
-    return study

@@ -103,6 +103,17 @@ def test_a_deflated_bomb_is_refused_before_it_grows(monkeypatch: pytest.MonkeyPa
     assert len(data) < 5000
     monkeypatch.setattr(header, "MAX_INFLATED", 100_000)
     with pytest.raises(Refused) as caught:
+        read_object(data)
+    assert Reason.TOO_LARGE == caught.value.reason
+
+
+def test_a_header_is_read_without_inflating_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its elements are there, however long the pixels are; a header that is itself too long is refused."""
+    data = in_syntax(film(), ts.DeflatedExplicitVRLittleEndian)
+    monkeypatch.setattr(header, "MAX_HEADER", 2000)
+    assert read_object(data).SOPInstanceUID == read_header(data).SOPInstanceUID
+    monkeypatch.setattr(header, "MAX_HEADER", 400)
+    with pytest.raises(Refused) as caught:
         read_header(data)
     assert Reason.TOO_LARGE == caught.value.reason
 

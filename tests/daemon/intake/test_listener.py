@@ -20,6 +20,7 @@ from cxrd.peers import Destination
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
+from support import bombs
 from support.datasets import CR, DX, encoded, film
 from support.door import Door
 
@@ -79,6 +80,15 @@ def test_an_object_without_a_study_is_kept_aside_and_visible(door: Door, databas
         shown = views.study(connection, views.NO_STUDY)
     assert shown is not None
     assert ["missing_uid"] == [row["reason"] for row in shown.quarantined]
+
+
+def test_an_object_with_items_without_end_is_kept_aside(door: Door, database: Database, tmp_path: Path) -> None:
+    """It is named for what it is, and the process that every sender speaks to reads none of them."""
+    path = tmp_path / "bomb.dcm"
+    path.write_bytes(bombs.ALL["a million items without a length"]())
+    target = Destination(name="x", ae_title="CXRD", host="127.0.0.1", port=door.port)
+    assert [KEPT_ASIDE] == [r.status for r in send(target, "PACS", [Outgoing.of(path)])]
+    assert [("too_large",)] == rows(database, "SELECT reason FROM quarantine")
 
 
 def test_a_full_disk_leaves_the_object_with_its_sender(database: Database, payload: PayloadStore) -> None:
