@@ -56,7 +56,7 @@ storm: test-setup  ## kill -9 storms over every role, on SQLite and PostgreSQL
 mutants: test-setup  ## put faults into a copy of the engine; each must turn a test red
 	PYTHONPATH=tests $(BIN)/python -m mutants
 
-population: test-setup  ## SR, SC and GSPS of every real header of ../shared/data
+population: test-setup  ## every kind of object of every real header of ../shared/data, each judged by dciodvfy
 	$(BIN)/python -m pytest tests/daemon/report/test_population.py --headers 0 -s
 
 conformance: test-setup  ## rewrite docs/conformance.md from the default configuration

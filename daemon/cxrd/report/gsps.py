@@ -25,6 +25,9 @@ LAYERS = {CONTOUR: "Evidence above half of its peak", BOX: "Box around the evide
 LINE_HEIGHT = 0.03
 """Height of a line of text, as a part of the film's."""
 
+LETTER_WIDTH = 0.55
+"""Width of a letter, as a part of its line's height; about, for no state knows its viewer's font."""
+
 MAX_POINTS = 8190
 """Coordinate pairs of one graphic: Graphic Data is FL with a length of 16 bit (PS3.5 7.1.2)."""
 
@@ -73,12 +76,21 @@ def _labels(localised: Sequence[tuple[ModelAnswer, Finding]], film: Film) -> lis
     step = LINE_HEIGHT * rows
     made: list[Label] = []
     for answer, finding in localised:
+        text = _named(answer, finding)
+        width = _width(text, step)
         for box in finding.boxes:
-            x, y = min(max(box.left, 0.0), columns * 0.6), max(box.top - step, 0.0)
-            while any(abs(y - other.y) < step and abs(x - other.x) < columns * 0.4 for other in made):
+            x, y = max(min(box.left, columns - width), 0.0), max(box.top - step, 0.0)
+            while any(
+                abs(y - other.y) < step and x < other.x + _width(other.text, step) and other.x < x + width
+                for other in made
+            ):
                 y += step
-            made.append(Label(_named(answer, finding), x, min(y, rows - step)))
+            made.append(Label(text, x, min(y, rows - step)))
     return made
+
+
+def _width(text: str, height: float) -> float:
+    return LETTER_WIDTH * height * len(text)
 
 
 def _named(answer: ModelAnswer, finding: Finding) -> str:

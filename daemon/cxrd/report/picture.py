@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from textwrap import wrap
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from cxrd.report.facts import PRODUCT, RESEARCH_USE, ReportFacts
 HEIGHT = 1024
 PANEL = 460
 MARGIN = 24
+NAME_LENGTH = 20
+HEAD, ROW, LINE = 62, 27, 20
+"""Heights in the panel: a model's title with what may be left out, one finding, one line of small text."""
 BLACK, PANEL_GREY, RULE = (0, 0, 0), (24, 27, 31), (70, 76, 84)
 WHITE, QUIET, STRONG, WARN = (240, 243, 246), (158, 167, 178), (255, 214, 64), (255, 170, 110)
 MARKS = {Answer.PRESENT: "present", Answer.ABSENT: "absent", Answer.UNDETERMINED: "not determined"}
@@ -102,16 +106,27 @@ def _panel(
             draw.text((x, y), line.rstrip(".") + ".", font=_font(17), fill=WARN)
             y += 23
     y += 10
-    rows = _rows_that_fit(film.answers, HEIGHT - 190 - y)
-    for answer in film.answers:
+    for answer, rows in zip(film.answers, _listed(film.answers, HEIGHT - 190 - y), strict=True):
         y = _model(draw, answer, x, y, rows)
     _foot(draw, canvas, film, facts, now, x0)
 
 
-def _rows_that_fit(answers: Sequence[ModelAnswer], room: int) -> int:
-    """Findings of each model that are listed; the rest is counted."""
-    heads = 62 * len(answers)
-    return max(1, (room - heads) // (27 * max(1, len(answers))))
+def _listed(answers: Sequence[ModelAnswer], room: int) -> list[int]:
+    """Findings of each model that are listed: all that are present first, then others in turn while there is room."""
+    heads = sum(HEAD + LINE * len(_noted(answer)) for answer in answers)
+    left, rows = max(len(answers), (room - heads) // ROW), [0] * len(answers)
+    present = [sum(f.answer is Answer.PRESENT for f in answer.findings) for answer in answers]
+    for wanted in (present, [len(answer.findings) for answer in answers]):
+        while left and any(have < want for have, want in zip(rows, wanted, strict=True)):
+            for index, want in enumerate(wanted):
+                if left and rows[index] < want:
+                    rows[index], left = rows[index] + 1, left - 1
+    return rows
+
+
+def _noted(answer: ModelAnswer) -> list[str]:
+    """A model's note in lines of the panel's width."""
+    return wrap(answer.note, 54, max_lines=2, placeholder=" …")
 
 
 def _model(draw: ImageDraw.ImageDraw, answer: ModelAnswer, x: int, y: int, rows: int) -> int:
@@ -120,17 +135,19 @@ def _model(draw: ImageDraw.ImageDraw, answer: ModelAnswer, x: int, y: int, rows:
     draw.text((x, y + 7), title, font=_font(19), fill=WHITE)
     draw.text((x + PANEL - 2 * MARGIN, y + 9), answer.model.digest[:8], font=_font(15), fill=QUIET, anchor="ra")
     y += 34
-    if answer.note:
-        draw.text((x, y), answer.note[:58], font=_font(14), fill=WARN)
-        y += 20
+    for line in _noted(answer):
+        draw.text((x, y), line, font=_font(14), fill=WARN)
+        y += LINE
     present_first = sorted(answer.findings, key=lambda f: (f.answer is not Answer.PRESENT, -f.probability))
     for finding in present_first[:rows]:
         _finding(draw, finding, x, y)
-        y += 27
-    left_out = len(present_first) - rows
-    if left_out > 0:
-        draw.text((x, y), f"and {left_out} more, none of them higher", font=_font(14), fill=QUIET)
-        y += 20
+        y += ROW
+    left_out = present_first[rows:]
+    if left_out:
+        present = sum(f.answer is Answer.PRESENT for f in left_out)
+        words = f"and {len(left_out)} more, {present or 'none'} of them present"
+        draw.text((x, y), words, font=_font(14), fill=STRONG if present else QUIET)
+        y += LINE
     return y + 8
 
 
@@ -174,5 +191,7 @@ def _foot(
 
 
 def _name(finding: Finding) -> str:
-    """A class id as a person writes it."""
-    return finding.class_id.replace("_", " ")[:20]
+    """A class as a person writes it: its code's meaning where there is room, as reports say it, else its id."""
+    meaning, plain = finding.code.meaning, finding.class_id.replace("_", " ")
+    fits = finding.role is ClassRole.FINDING and len(meaning) <= NAME_LENGTH
+    return meaning if fits else plain[:1].upper() + plain[1:NAME_LENGTH]

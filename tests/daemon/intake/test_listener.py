@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 from sqlalchemy import text
 
 from cxrd.delivery.sender import Outgoing, send
 from cxrd.errors import Reason
 from cxrd.intake.contexts import TRANSFER_SYNTAXES
-from cxrd.intake.listener import KEPT_ASIDE, OUT_OF_RESOURCES, SUCCESS
+from cxrd.intake.listener import KEPT_ASIDE, OUT_OF_RESOURCES, SUCCESS, Request
 from cxrd.peers import Destination
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from support import bombs
 from support.datasets import CR, DX, encoded, film
-from support.door import Door
+from support.door import SOURCES, Door
 
 
 @pytest.fixture
@@ -82,12 +82,10 @@ def test_an_object_without_a_study_is_kept_aside_and_visible(door: Door, databas
     assert ["missing_uid"] == [row["reason"] for row in shown.quarantined]
 
 
-def test_an_object_with_items_without_end_is_kept_aside(door: Door, database: Database, tmp_path: Path) -> None:
+def test_an_object_with_items_without_end_is_kept_aside(door: Door, database: Database) -> None:
     """It is named for what it is, and the process that every sender speaks to reads none of them."""
-    path = tmp_path / "bomb.dcm"
-    path.write_bytes(bombs.ALL["a million items without a length"]())
-    target = Destination(name="x", ae_title="CXRD", host="127.0.0.1", port=door.port)
-    assert [KEPT_ASIDE] == [r.status for r in send(target, "PACS", [Outgoing.of(path)])]
+    data = bombs.ALL["a million items without a length"]()
+    assert KEPT_ASIDE == door.listener.store(Request(SOURCES[0], "PACS", CR, "1.2.3", ExplicitVRLittleEndian, data))[1]
     assert [("too_large",)] == rows(database, "SELECT reason FROM quarantine")
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cxrd.findings import Answer, ModelAnswer
 from cxrd.imaging.overlay import TRANSPARENT_BELOW, blend
-from cxrd.report.picture import HEIGHT, PANEL, render
-from support.analyses import CHARM, FACTS, OTHER, analysis, answer, finding, fourteen
+from cxrd.report.picture import HEIGHT, PANEL, STRONG, render
+from support.analyses import CHARM, FACTS, NIH, OTHER, analysis, answer, finding, fourteen
 from support.datasets import film
 
 NOW = datetime(2026, 1, 2, 10, 11, 12, tzinfo=UTC)
@@ -78,6 +78,27 @@ def test_five_models_fit_on_one_panel() -> None:
     alone, crowded = picture(many[0]), picture(*many)
     foot = slice(HEIGHT - 100, HEIGHT)
     np.testing.assert_array_equal(alone[foot, -PANEL:], crowded[foot, -PANEL:])
+
+
+def rows_in(image: NDArray[np.uint8]) -> int:
+    """Present findings that the panel lists: bars in the strong colour."""
+    bars = (image[:, -PANEL + 197 : -PANEL + 230] == STRONG).all(axis=(1, 2))
+    return int((np.diff(bars.astype(int)) == 1).sum())
+
+
+def test_what_is_present_is_never_left_out_for_what_is_not() -> None:
+    """Seven present findings of one model are listed, however many absent ones four others have."""
+    present = ("Mass", "Nodule", "Effusion", "Edema", "Pneumonia", "Pneumothorax", "Hernia")
+    assert 7 == rows_in(picture(answer(CHARM, *fourteen(*present)), *[answer(OTHER, *fourteen())] * 4))
+    assert 14 == rows_in(picture(answer(CHARM, *fourteen(*NIH))))
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    """Where five models find everything, no model goes without a row and the foot stays free."""
+    image = picture(*[answer(CHARM, *fourteen(*NIH))] * 5)
+    assert 10 <= rows_in(image) < 5 * 14
+    alone = picture(answer(CHARM, *fourteen(*NIH)))
+    np.testing.assert_array_equal(alone[HEIGHT - 100 :, -PANEL:], image[HEIGHT - 100 :, -PANEL:])
 
 
 def test_answers_differ_by_more_than_colour() -> None:

@@ -13,7 +13,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from cxrd import report
-from cxrd.findings import Answer, Artefact, ArtefactKind, ModelAnswer
+from cxrd.findings import Answer, Artefact, ArtefactKind, Box, ModelAnswer
 from cxrd.imaging.decode import decode
 from cxrd.imaging.header import read_header
 from cxrd.report.gsps import BOX, CONTOUR, TEXT
@@ -79,6 +79,20 @@ def test_a_film_without_a_localised_finding_says_so(said: ModelAnswer, expected:
     (summary,) = written(state)
     assert expected in summary
     assert [] == drawn(state, CONTOUR) + drawn(state, BOX) == complaints(artefact, tmp_path)
+
+
+def test_a_long_name_on_a_narrow_film_leaves_the_next_one_legible() -> None:
+    """Two boxes side by side: the names go below each other where they would not fit beside each other."""
+    source = film(rows=512, columns=240)
+    left, right = (
+        finding(n, Answer.PRESENT, boxes=(Box(left=x, top=300, right=x + 90, bottom=400),), hot=(5, 1))
+        for n, x in (("Pleural_Thickening", 20), ("Atelectasis", 130))
+    )
+    _, state = made(source, answer(CHARM, left, right))
+    (texts,) = [a.TextObjectSequence for a in state.GraphicAnnotationSequence if a.GraphicLayer == TEXT]
+    (x0, y0), (x1, y1) = (t.BoundingBoxTopLeftHandCorner for t in texts[:2])
+    assert y0 != y1
+    assert 0 <= min(x0, x1)
 
 
 def test_names_of_boxes_in_one_place_do_not_hide_each_other() -> None:
