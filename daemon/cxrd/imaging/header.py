@@ -97,7 +97,7 @@ def _parsed(data: bytes, *, header_only: bool, keywords: Several[str] | None = N
         return False
 
     buffer = BytesIO(source)
-    tags = [Tag(keyword) for keyword in keywords] if keywords else None
+    tags: list[BaseTag | int] | None = [Tag(keyword) for keyword in keywords] if keywords else None
     try:
         dataset = read_partial(buffer, stop, force=True, specific_tags=tags)
         syntax = DeflatedExplicitVRLittleEndian if inflated is not None else transfer_syntax(dataset)

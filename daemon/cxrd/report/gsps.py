@@ -79,7 +79,8 @@ def _labels(localised: Sequence[tuple[ModelAnswer, Finding]], film: Film) -> lis
         text = _named(answer, finding)
         width = _width(text, step)
         for box in finding.boxes:
-            x, y = max(min(box.left, columns - width), 0.0), max(box.top - step, 0.0)
+            x = min(max(box.left, 0.0), max(columns - width, columns * 0.5))  # never over to another box's side
+            y = max(box.top - step, 0.0)
             while any(
                 abs(y - other.y) < step and x < other.x + _width(other.text, step) and other.x < x + width
                 for other in made
