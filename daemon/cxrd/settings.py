@@ -68,14 +68,28 @@ class Models(Section):
     dir : Path or None
         Directory of ``<id>/<version>/`` packages; None takes the starter packages that come with cxrd.
     enabled : tuple of str
-        Model ids, each loaded in its highest version (``id`` or ``id@version``); empty loads every id found.
+        Model ids, each in the version that the database calls active; ``id@version`` pins one, whatever the
+        database says. Empty loads every id found.
     thresholds : dict of str to dict of str to float
         Operating points (0..1) that this site chose instead of the package's, by model id and class.
+    refresh_s : float
+        Seconds between two looks at which versions are active and which look on.
+    auroc_margin : float
+        ``cxrd models promote`` refuses a version whose areas under the ROC curve may be worse than the active one's by
+        more than this, on the films that both were tested on.
+    shadow_films : int
+        Films that a version must have judged as shadow, where it was one, before it may be promoted.
+    shadow_agreement : float
+        Share (0..1) of its answers on them that must be those of the active version.
     """
 
     dir: Path | None = None
     enabled: tuple[str, ...] = ()
     thresholds: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = Field(default_factory=dict)
+    refresh_s: float = Field(5.0, gt=0, le=3600)
+    auroc_margin: float = Field(0.02, ge=0, le=1)
+    shadow_films: int = Field(100, ge=1)
+    shadow_agreement: float = Field(0.9, ge=0, le=1)
 
 
 class Inference(Section):

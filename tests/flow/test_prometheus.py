@@ -97,19 +97,24 @@ def queries(root: Path) -> dict[str, str]:
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Node, StandInPacs]]:
-    """The starter packages and an ensemble; drift is told from the first film on."""
+    """The starter packages, an ensemble and a version that looks on; drift is told from the first film on."""
     models = tmp_path / "models"
     models.mkdir()
     for folder in starter_folder().iterdir():
         if folder.is_dir():
             (models / folder.name).symlink_to(folder.resolve())
     make_package(models, id="gated", task="multiclass", gate=GATE, papers=PAPERS)
+    make_package(models)
     monkeypatch.setenv("CXRD_DRIFT__EVERY_S", "1")
     monkeypatch.setenv("CXRD_DRIFT__MIN_FILMS", "1")
     (tmp_path / "pacs").mkdir()
     pacs = StandInPacs(tmp_path / "pacs", "PACS")
     pacs.start()
-    with Node(tmp_path, pacs_port=pacs.port, models=models) as running:
+    running = Node(tmp_path, pacs_port=pacs.port, models=models)
+    for words in (("add", str(make_package(tmp_path / "new", version="1.1.0"))), ("shadow", "tiny@1.1.0")):
+        done = running.cli("models", *words)
+        assert 0 == done.returncode, done.stderr
+    with running:
         yield running, pacs
     pacs.stop()
 

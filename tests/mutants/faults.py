@@ -104,7 +104,7 @@ FAULTS = (
     Fault(
         "the fsync of its folder",
         "store/payload.py",
-        "                _sync_folder(folder)",
+        "                sync_folder(folder)",
         "                folder.exists()",
         (f"{STORE}/test_payload.py::test_a_name_that_was_never_synced_is_synced_by_the_next_put",),
     ),

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from cxrd import __version__
-from cxrd.cli import backfill, films, node, queue, setup, training
+from cxrd.cli import backfill, films, models, node, queue, setup, training
 from cxrd.errors import ConfigError, CxrdError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ node.register(app)
 films.register(app)
 queue.register(app)
 backfill.register(app)
+models.register(app)
 training.register(app)
 
 

@@ -1,4 +1,4 @@
-"""Commands that run and look after a node: serve, conformance, bench, reconcile, models, db."""
+"""Commands that run and look after a node: serve, conformance, bench, reconcile, db."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ RoleNames = Annotated[str, typer.Option(help="Comma-separated roles to run here.
 
 ALL_ROLES = ",".join(ROLES)
 
-models = typer.Typer(help="Model packages.", no_args_is_help=True)
 db = typer.Typer(help="The database.", no_args_is_help=True)
 
 
@@ -31,7 +30,6 @@ def register(app: typer.Typer) -> None:
     app.command()(conformance)
     app.command()(bench)
     app.command()(reconcile)
-    app.add_typer(models, name="models")
     app.add_typer(db, name="db")
 
 
@@ -132,45 +130,6 @@ def _sizes(text: str) -> list[int]:
     if not sizes or min(sizes) < 1 or len(sizes) != len(text.split(",")):
         raise ConfigError(f"--batch {text!r} are no batch sizes", hint="for example 1,4,16")
     return sizes
-
-
-@models.command("ls")
-def models_ls(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - as above
-    """List the packages that would be loaded.
-
-    Example: cxrd models ls
-    """
-    from cxrd.inference.packages import find_packages, read_package  # noqa: PLC0415 - as in serve
-
-    settings = load(config)
-    found = []
-    for folder in find_packages(settings.models.dir, settings.models.enabled):
-        manifest, digest = read_package(folder)
-        found.append(
-            {
-                "id": manifest.id,
-                "version": manifest.version,
-                "task": manifest.task,
-                "classes": ", ".join(c.id for c in manifest.classes),
-                "digest": digest[:12],
-                "folder": str(folder),
-            }
-        )
-    printing.rows("Model packages", ("id", "version", "task", "classes", "digest"), found, as_json=as_json)
-
-
-@models.command("verify")
-def models_verify(folder: Annotated[Path, typer.Argument(help="Package directory <id>/<version>.")]) -> None:
-    """Check one package: schema, every digest, the graph's inputs and outputs, a warm-up run.
-
-    Example: cxrd models verify models/starter/charm/1.1.0
-    """
-    from cxrd.inference import engine  # noqa: PLC0415 - as in serve
-
-    classifier = engine.load(folder, "auto", 0)
-    typer.echo(
-        f"{classifier.ref.id} {classifier.ref.version} {classifier.ref.digest[:12]} runs on {classifier.provider}"
-    )
 
 
 @db.command("upgrade")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import file_digest, sha256
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 import cxrd
 from cxrd.errors import PackageError
+from cxrd.inference.lifecycle import Chosen, Entry, Stage
 from cxrd.inference.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 
 AGAIN = "fetch the package again, or export it again"
@@ -24,25 +25,23 @@ def starter_folder() -> Path:
     return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "cxrd" / "models"
 
 
-def find_packages(folder: Path | None, enabled: Sequence[str] = ()) -> list[Path]:
-    """List the packages to load, one for each model id.
+def shelf(folder: Path | None) -> tuple[Path, dict[str, dict[str, Path]]]:
+    """List what lies in a folder of packages; nothing is read yet: see :func:`read_package`.
 
     Parameters
     ----------
     folder : Path or None
         Holds ``<id>/<version>/``; None takes the starter packages.
-    enabled : sequence of str
-        ``id`` (its highest version) or ``id@version``; empty takes every id.
 
     Returns
     -------
-    list of Path
-        Package folders in the order of ``enabled``, or of ids. Nothing is read yet: see :func:`read_package`.
+    Path and dict
+        The folder, and package folders by id and version.
 
     Raises
     ------
     PackageError
-        The folder holds no package, or not one that was asked for, or one id was asked for twice.
+        The folder holds no package.
     """
     root = folder or starter_folder()
     there: dict[str, dict[str, Path]] = {}
@@ -52,33 +51,78 @@ def find_packages(folder: Path | None, enabled: Sequence[str] = ()) -> list[Path
             there.setdefault(found.parents[1].name, {})[version] = found.parent
     if not there:
         raise PackageError(f"no model package in {root}", hint="set models.dir to a folder of <id>/<version>/ packages")
-    wanted = enabled or sorted(there)
-    ids = [name.partition("@")[0] for name in wanted]
-    doubled = sorted({i for i in ids if ids.count(i) > 1})
-    if doubled:
+    return root, there
+
+
+def order(version: str) -> tuple[int, ...]:
+    """Sort key of a version; what is no version sorts first."""
+    parts = version.split(".")
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else (-1,)
+
+
+def choose(folder: Path | None, enabled: Sequence[str] = (), entries: Sequence[Entry] = ()) -> tuple[Chosen, ...]:
+    """Choose the packages to load: at most one that answers for each model, and its shadow.
+
+    Parameters
+    ----------
+    folder : Path or None
+        ``models.dir``. None takes the starter packages: they come and go with a release, so an active version that
+        is not among them gives way to the one that is.
+    enabled : sequence of str
+        ``id`` or ``id@version``; empty takes every id.
+    entries : sequence of Entry
+        What the database knows.
+
+    Returns
+    -------
+    tuple of Chosen
+        In the order of ``enabled``, or of ids; a shadow stands behind the one that answers. A folder may not be there:
+        loading says so.
+
+    Raises
+    ------
+    PackageError
+        No package at all, one that was asked for and is unknown, or an id asked for twice.
+    """
+    root, there = shelf(folder)
+    known = [e for e in entries if folder is not None or e.version in there.get(e.model, {})]
+    wanted = [name.partition("@") for name in enabled or _ids(there, known)]
+    ids = [model for model, _, _ in wanted]
+    if doubled := sorted({i for i in ids if ids.count(i) > 1}):
         raise PackageError(
             f"models.enabled names {', '.join(doubled)} twice",
             hint="one version of a model answers at a time; keep one",
         )
-    return [_pick(name, there, root) for name in wanted]
+    found: list[Chosen] = []
+    for model, at, pin in wanted:
+        mine = {e.stage: e for e in known if e.model == model}
+        versions = there.get(model, {})
+        if (at and pin not in versions) or not (versions or mine):
+            names = ", ".join(f"{m}@{v}" for m, by in sorted(there.items()) for v in sorted(by, key=order))
+            raise PackageError(f"no package {model}{at}{pin} in {root}", hint=f"there are {names}")
+        answers = _answers(pin, mine, versions)
+        shadow = mine.get(Stage.SHADOW)
+        for stage, version, digest in (
+            *([(Stage.ACTIVE, *answers)] if answers else []),
+            *([(Stage.SHADOW, shadow.version, shadow.digest)] if shadow and shadow.version != pin else []),
+        ):
+            pinned = bool(pin) and stage is Stage.ACTIVE
+            found.append(Chosen(model, version, root / model / version, stage, digest, pinned))
+    return tuple(found)
 
 
-def _pick(name: str, there: dict[str, dict[str, Path]], root: Path) -> Path:
-    model, _, version = name.partition("@")
-    versions = there.get(model, {})
-    if not version and versions:
-        version = max(versions, key=_order)
-    picked = versions.get(version)
-    if picked is None:
-        known = ", ".join(f"{p.parent.name}@{p.name}" for v in there.values() for p in v.values())
-        raise PackageError(f"no package {name} in {root}", hint=f"there are {known}")
-    return picked
+def _ids(there: Mapping[str, object], known: Sequence[Entry]) -> list[str]:
+    """Every model, one whose files are gone while it should answer too: that must be noticed."""
+    return sorted(there.keys() | {e.model for e in known if e.stage is Stage.ACTIVE})
 
 
-def _order(version: str) -> tuple[int, ...]:
-    """Sort key of a version; what is no version sorts first."""
-    parts = version.split(".")
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else (-1,)
+def _answers(pin: str, mine: Mapping[Stage, Entry], versions: Mapping[str, Path]) -> tuple[str, str] | None:
+    """Version and digest that answer for a model; None where it is known and none of it is active."""
+    if pin:
+        return pin, ""
+    if Stage.ACTIVE in mine:
+        return mine[Stage.ACTIVE].version, mine[Stage.ACTIVE].digest
+    return None if mine else (max(versions, key=order), "")
 
 
 def read_package(folder: Path) -> tuple[Manifest, str]:
@@ -95,7 +139,7 @@ def read_package(folder: Path) -> tuple[Manifest, str]:
         No manifest, a manifest that is not valid, a file that is missing or altered.
     """
     folder = folder.absolute()  # "." has no name
-    manifest, digest = _read_manifest(folder)
+    manifest, digest = read_manifest(folder)
     if (manifest.id, manifest.version) != (folder.parent.name, folder.name):
         raise PackageError(
             f"{folder} holds {manifest.id} {manifest.version}",
@@ -118,7 +162,19 @@ def read_package(folder: Path) -> tuple[Manifest, str]:
     return manifest, digest
 
 
-def _read_manifest(folder: Path) -> tuple[Manifest, str]:
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Read a package's manifest, and no other file of it.
+
+    Returns
+    -------
+    Manifest and str
+        The manifest and its sha256 (hex).
+
+    Raises
+    ------
+    PackageError
+        There is none, or it is not valid.
+    """
     try:
         text = (folder / MANIFEST).read_bytes()
         manifest = Manifest.model_validate_json(text)

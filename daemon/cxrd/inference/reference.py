@@ -61,12 +61,19 @@ def read_reference(folder: Path, manifest: Manifest) -> Reference:
     PackageError
         A file is not that of the manifest, or its columns are no numbers.
     """
-    scores, inputs = _columns(folder, manifest, SCORES), _columns(folder, manifest, INPUTS)
+    scores, inputs = columns(folder, manifest, SCORES), columns(folder, manifest, INPUTS)
     named = {c.id: scores[f"p_{c.id}"] for c in manifest.classes if f"p_{c.id}" in scores}
     return Reference(_numbers(folder, named), _numbers(folder, {s: inputs[s] for s in STATISTICS if s in inputs}))
 
 
-def _columns(folder: Path, manifest: Manifest, name: str) -> dict[str, list[str]]:
+def columns(folder: Path, manifest: Manifest, name: str) -> dict[str, list[str]]:
+    """Read a table of a package by its columns; empty where the package has no such file.
+
+    Raises
+    ------
+    PackageError
+        The file cannot be read, or is not that of the manifest.
+    """
     expected = manifest.files.get(name)
     if expected is None:
         return {}

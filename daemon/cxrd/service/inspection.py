@@ -16,13 +16,14 @@ from pathlib import Path
 
 from cxrd.errors import ConfigError, CxrdError, StoreError
 from cxrd.inference import engine
-from cxrd.inference.packages import find_packages
+from cxrd.inference.lifecycle import Entry
 from cxrd.service.certificates import tls
+from cxrd.service.choosing import check_thresholds, chosen
 from cxrd.service.connecting import archives, destinations, port
-from cxrd.service.node import sqlite_file
-from cxrd.service.reloading import check_thresholds
+from cxrd.service.databases import sqlite_file
+from cxrd.service.model_set import load
 from cxrd.settings import ROLES, Settings
-from cxrd.store import views
+from cxrd.store import packages, views
 from cxrd.store.database import Database
 from cxrd.store.payload import open_payloads
 from cxrd.store.schema import JobState
@@ -49,7 +50,7 @@ def inspect(settings: Settings, where: str = "defaults", clock: Callable[[], flo
     database, trouble = _database(settings)
     roles = _running(database)
     found = [Check("configuration", ok=True, found=f"{where}, digest {settings.fingerprint()[:12]}"), trouble]
-    found += [_clock(database, clock), _synchronised(), _storage(settings), *_models(settings), _decoders()]
+    found += [_clock(database, clock), _synchronised(), _storage(settings), *_models(settings, database), _decoders()]
     found += [
         *_dicom_ports(settings, ours="listen" in roles),
         port("web port", settings.web.bind, settings.web.port, ours="web" in roles),
@@ -145,35 +146,39 @@ def _storage(settings: Settings) -> Check:
     return disk(free, settings.storage.min_free_mb * 2**20)
 
 
-def _models(settings: Settings) -> Iterator[Check]:
+def _models(settings: Settings, database: Database | None) -> Iterator[Check]:
+    entries: tuple[Entry, ...] = ()
     try:
-        folders = find_packages(settings.models.dir, settings.models.enabled)
+        if database is not None:
+            with database.read() as connection:
+                entries = packages.entries(connection)
+        wanted = chosen(settings, entries)
     except CxrdError as error:
         yield Check("models", ok=False, found=error.message, todo=error.hint)
         return
-    for folder in folders:
-        name = f"model {folder.parent.name} {folder.name}"
+    for one in wanted:
+        name = f"model {one.model} {one.version}"
         try:
-            classifier = engine.load(folder, settings.inference.provider, settings.inference.threads)
+            classifier = load(settings, one)
         except CxrdError as error:
             yield Check(name, ok=False, found=error.message, todo=error.hint)
             continue
-        provider = classifier.provider
+        provider, pinned = classifier.provider, ", pinned" if one.pinned else ""
         slow = provider == engine.CPU and settings.inference.provider == "auto" and Path("/dev/nvidiactl").exists()
         yield Check(
             name,
             ok=True,
             warn=slow,
-            found=f"digest {classifier.ref.digest[:12]}, runs on {provider}",
+            found=f"{one.stage}{pinned}, digest {classifier.ref.digest[:12]}, runs on {provider}",
             todo="a GPU is here, unused: pip install 'onnxruntime-gpu[cuda,cudnn]', or set inference.provider to cpu",
         )
     if settings.models.thresholds:
-        yield _thresholds(settings)
+        yield _thresholds(settings, entries)
 
 
-def _thresholds(settings: Settings) -> Check:
+def _thresholds(settings: Settings, entries: tuple[Entry, ...]) -> Check:
     try:
-        check_thresholds(settings)
+        check_thresholds(settings, entries)
     except CxrdError as error:
         return Check("thresholds", ok=False, found=error.message, todo=error.hint)
     moved = sum(map(len, settings.models.thresholds.values()))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from sqlalchemy.engine import make_url
 
 from cxrd.errors import ConfigError
-from cxrd.service.reloading import check_thresholds
+from cxrd.service.choosing import adopt, check_thresholds, registered
+from cxrd.service.databases import sqlite_file
 from cxrd.service.supervisor import Supervisor, only_supervisor
 from cxrd.settings import ROLES, Settings
 from cxrd.store import jobs
@@ -48,24 +46,25 @@ def serve(
         raise ConfigError(f"unknown role {', '.join(unknown)}", hint=f"roles are {', '.join(ROLES)}")
     roles = [role for role in roles if role in settings.roles()]
     logs.configure("supervisor", json=not sys.stderr.isatty())
-    if "infer" in roles:
-        check_thresholds(settings)
     if "listen" in roles and settings.dicom.tls is not None:  # a destination's may be repaired while films come in
         make_context(settings.dicom.tls)
     database = Database(settings.database.url)
     file = sqlite_file(settings.database.url)
     if file is None:
         database.check_schema()
+        _check_models(settings, database, roles)
         Supervisor(settings, roles, database, read_again).run(on_start)
         return
     with only_supervisor(file.parent):
         database.upgrade()
+        _check_models(settings, database, roles)
         with database.write() as connection:  # the last supervisor's children died with it
             jobs.void_leases(connection, database.now(connection))
         Supervisor(settings, roles, database, read_again).run(on_start)
 
 
-def sqlite_file(url: str) -> Path | None:
-    """Path of an embedded database, None for a server."""
-    parsed = make_url(url)
-    return Path(parsed.database or "").absolute() if parsed.get_backend_name() == "sqlite" else None
+def _check_models(settings: Settings, database: Database, roles: Sequence[str]) -> None:
+    """Adopt what the infer role will load, and find what would keep it from that."""
+    if "infer" in roles:
+        adopt(settings, database)
+        check_thresholds(settings, registered(settings))

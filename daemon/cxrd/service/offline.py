@@ -13,11 +13,12 @@ from cxrd.errors import CxrdError, Refused
 from cxrd.findings import Answer, FilmAnalysis
 from cxrd.imaging.film import as_dicom
 from cxrd.imaging.header import read_header
-from cxrd.inference import engine
 from cxrd.inference.engine import Classifier
-from cxrd.inference.packages import find_packages
+from cxrd.inference.lifecycle import Stage
 from cxrd.pipeline import Plan, Prepared, analyse, conclude, prepare
 from cxrd.report.facts import ReportFacts
+from cxrd.service.choosing import chosen, registered
+from cxrd.service.model_set import load
 from cxrd.settings import Settings
 
 
@@ -39,8 +40,8 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
         ``file``, ``admitted``, ``reason``, ``detail``, ``view``, ``models`` (id to class to probability),
         ``findings`` (those above threshold, with boxes in source pixels) and ``outputs``.
     """
-    folders = find_packages(settings.models.dir, settings.models.enabled)
-    classifiers = [engine.load(folder, settings.inference.provider, settings.inference.threads) for folder in folders]
+    wanted = chosen(settings, registered(settings))
+    classifiers = [load(settings, one) for one in wanted if one.stage is Stage.ACTIVE]
     plan = Plan.of(classifiers, settings.report.preview_size)
     out.mkdir(parents=True, exist_ok=True)
     for path in paths:

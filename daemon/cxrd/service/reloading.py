@@ -58,23 +58,6 @@ def review(old: Settings, new: Settings) -> list[str]:
     return keys
 
 
-def check_thresholds(settings: Settings) -> None:
-    """Refuse packages that are not intact, and thresholds that fit none of them.
-
-    Raises
-    ------
-    ConfigError, PackageError
-        Which model or class, and what there is.
-    """
-    from cxrd.inference.packages import find_packages, read_package  # noqa: PLC0415 - the supervisor asks; a role
-    from cxrd.inference.thresholds import at_site, check_models  # noqa: PLC0415 - that listens need not carry them
-
-    manifests = [read_package(folder)[0] for folder in find_packages(settings.models.dir, settings.models.enabled)]
-    check_models(settings.models.thresholds, [manifest.id for manifest in manifests])
-    for manifest in manifests:
-        at_site(manifest, settings.models.thresholds)
-
-
 def check_tls(settings: Settings) -> None:
     """Refuse certificates that the listener or a destination could not use.
 

@@ -7,12 +7,15 @@ from typing import Any
 
 from cxrd.delivery import sender
 from cxrd.errors import PackageError
+from cxrd.inference.lifecycle import Chosen, Stage
 from cxrd.inference.manifest import Manifest
-from cxrd.inference.packages import find_packages, read_package
 from cxrd.inference.reference import Reference, read_reference
 from cxrd.intake.adoption import Adoption
+from cxrd.service.choosing import chosen, manifests
 from cxrd.service.roles import Parts
 from cxrd.settings import Settings
+from cxrd.store import packages
+from cxrd.store.database import Database
 from cxrd.watch.logs import logger
 from cxrd.work.drift import Drifting
 from cxrd.work.upkeep import Upkeep
@@ -21,7 +24,7 @@ from cxrd.work.upkeep import Upkeep
 def run(parts: Parts) -> None:
     """Run the chores until told to stop."""
     settings = parts.settings
-    drifting = Drifting(_references(settings), settings, parts.metrics)
+    drifting = Drifting(References(settings, parts.database), settings, parts.metrics)
     upkeep = Upkeep(
         parts.database,
         parts.payload,
@@ -41,14 +44,25 @@ def run(parts: Parts) -> None:
     upkeep.run(parts.stop)
 
 
-def _references(settings: Settings) -> list[tuple[Manifest, Reference]]:
-    """What each package was tested on; nothing on a machine that has no packages, where others judge the films."""
-    found = []
-    try:
-        for folder in find_packages(settings.models.dir, settings.models.enabled):
-            manifest, _ = read_package(folder)
-            found.append((manifest, read_reference(folder, manifest)))
-    except PackageError as error:
-        log: Any = logger()
-        log.warning("drift is told of the packages before this one only", error=str(error))
-    return found
+class References:
+    """What each package that answers was tested on; read anew when another one answers."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._of: tuple[Chosen, ...] = ()
+        self._found: list[tuple[Manifest, Reference]] = []
+
+    def __call__(self) -> list[tuple[Manifest, Reference]]:
+        """Return them; those of before where a package cannot be read, as on a machine that has none."""
+        with self._database.read() as connection:
+            entries = packages.entries(connection)
+        try:
+            wanted = tuple(c for c in chosen(self._settings, entries) if c.stage is Stage.ACTIVE)
+            if wanted != self._of:
+                self._found = [(x, read_reference(c.folder, x)) for c, x in zip(wanted, manifests(wanted), strict=True)]
+                self._of = wanted
+        except PackageError as error:
+            log: Any = logger()
+            log.warning("drift is told of the packages that could be read before", error=str(error))
+        return self._found

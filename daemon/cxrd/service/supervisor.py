@@ -30,7 +30,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from cxrd import __version__
 from cxrd.errors import ConfigError, CxrdError, StoreError
-from cxrd.service.reloading import check_thresholds, check_tls, review, tell
+from cxrd.service.choosing import check_thresholds, registered
+from cxrd.service.reloading import check_tls, review, tell
 from cxrd.service.roles import run_role
 from cxrd.settings import Settings
 from cxrd.store import audit, jobs, views
@@ -125,7 +126,7 @@ class Supervisor:
             keys = review(old, new)
             check_tls(new)
             if "infer" in self._children:  # elsewhere there may be no models to compare them with
-                check_thresholds(new)
+                check_thresholds(new, registered(new))
             self._tell(old, new)
         except CxrdError as error:
             self._log.error("configuration refused; the old one stays in force", error=str(error))

@@ -55,6 +55,13 @@ class What(StrEnum):
     CONFIG_LOADED = "config_loaded"
     CONFIG_RELOADED = "config_reloaded"
     CONFIG_REFUSED = "config_refused"
+    MODEL_ADOPTED = "model_adopted"
+    MODEL_ADDED = "model_added"
+    MODEL_SHADOWED = "model_shadowed"
+    MODEL_UNSHADOWED = "model_unshadowed"
+    MODEL_PROMOTED = "model_promoted"
+    MODEL_ROLLED_BACK = "model_rolled_back"
+    MODEL_RETIRED = "model_retired"
 
 
 def record(

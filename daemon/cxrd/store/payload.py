@@ -19,6 +19,7 @@ from uuid import uuid4
 from cxrd.crashpoints import reach
 from cxrd.errors import ConfigError, PayloadLost, StoreError
 from cxrd.settings import Storage
+from cxrd.store.durable import sync_folder
 
 STALE_S = 3600.0
 
@@ -122,7 +123,7 @@ class PayloadStore:
                 reach("payload_renamed")
             # also for bytes that are here already: whoever wrote them may have died, or failed, before this
             for folder in (target.parent, target.parent.parent, self.root):
-                _sync_folder(folder)
+                sync_folder(folder)
             reach("payload_durable")
         except OSError as error:
             with suppress(OSError):  # a disk that turned read-only; sweep comes round
@@ -178,14 +179,6 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except OSError:
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_payload(path: Path) -> bytes:

@@ -190,7 +190,25 @@ observation = Table(
     Column("source", String(64), nullable=False),
     Column("at", Double, nullable=False),
     Column("seen", JSON, nullable=False),
+    Column("stage", String(16), nullable=False, server_default="active"),
+    Column("film", String(64), nullable=False, server_default=""),
 )
+
+package = Table(
+    "package",
+    metadata,
+    Column("model", String(32), primary_key=True),
+    Column("version", String(32), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("follows", String(32), nullable=False),
+    Column("since", Double, nullable=False),
+    # one version answers for a model, and one looks on
+    Index("package_active", "model", unique=True, sqlite_where=text("stage = 'active'"),
+          postgresql_where=text("stage = 'active'")),
+    Index("package_shadow", "model", unique=True, sqlite_where=text("stage = 'shadow'"),
+          postgresql_where=text("stage = 'shadow'")),
+)  # fmt: skip
 
 artefact = Table(
     "artefact",
@@ -299,6 +317,7 @@ worker = Table(
     Column("role", String(16), nullable=False),
     Column("version", String(64), nullable=False),
     Column("beat_at", Double, nullable=False),
+    Column("runs", JSON),  # of an infer role: the packages it has loaded, or could not
 )
 
 audit = Table(

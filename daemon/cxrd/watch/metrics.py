@@ -95,7 +95,28 @@ MODEL_INFO = Metric(
     "cxrd_model_info",
     Kind.GAUGE,
     ("model", "version", "digest", "stage", "provider"),
-    "1 for each model that answers now.",
+    "1 for each model that is loaded now, 0 for one that was; the stage is active or shadow.",
+)
+MODEL_MISSING = Metric(
+    "cxrd_model_missing_info",
+    Kind.GAUGE,
+    ("model", "version", "stage"),
+    "1 for each model that should be loaded here and cannot be; what was loaded before goes on.",
+)
+SHADOW_SCORE = Metric(
+    "cxrd_shadow_score", Kind.HISTOGRAM, ("model", "finding"), "Probabilities that shadow models gave, 0 to 1.", SCORES
+)
+SHADOW_POSITIVE = Metric(
+    "cxrd_shadow_positive_total", Kind.COUNTER, ("model", "finding"), "Findings of shadow models above their threshold."
+)
+SHADOW_COMPARED = Metric(
+    "cxrd_shadow_compared_total",
+    Kind.COUNTER,
+    ("model", "finding", "outcome"),
+    "Answers of shadow models that agree with, or differ from, those of the active ones.",
+)
+SHADOW_FAILED = Metric(
+    "cxrd_shadow_failed_total", Kind.COUNTER, ("model",), "Batches that a shadow model could not judge."
 )
 DRIFT = Metric(
     "cxrd_drift_psi", Kind.GAUGE, ("model", "finding"), "Shift of a finding's scores against the package's test films."
@@ -179,7 +200,8 @@ RELOADED = Metric(
 TABLE: tuple[Metric, ...] = (
     ASSOCIATIONS, HANDSHAKES_FAILED, CERTIFICATE_EXPIRY, INSTANCES, RECEIVED_BYTES, LAST_INSTANCE, REFUSED,
     STUDIES, OLDEST_STUDY, QUEUE_JOBS, OLDEST_JOB, STAGE, TURNAROUND_SECONDS,
-    BATCH, MODEL_DURATION, GATE_FILMS, GATE_SECOND, MODEL_INFO,
+    BATCH, MODEL_DURATION, GATE_FILMS, GATE_SECOND, MODEL_INFO, MODEL_MISSING,
+    SHADOW_SCORE, SHADOW_POSITIVE, SHADOW_COMPARED, SHADOW_FAILED,
     SCORE, POSITIVE, REFERENCE_POSITIVE, DRIFT, SOURCE_DRIFT, INPUT_DRIFT, DRIFT_FILMS,
     DELIVERIES, COMMITMENTS, DESTINATION_UP, PAUSED, OLDEST_UNDELIVERED, OLDEST_UNCOMMITTED,
     BACKFILL, HEARTBEAT, RESTARTS, SEAL_LAG, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK, BUILD_INFO, RELOADED,

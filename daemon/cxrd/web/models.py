@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 from sqlalchemy import Connection
 
 from cxrd.errors import PackageError
+from cxrd.inference.lifecycle import Chosen, Entry, Stage
 from cxrd.inference.manifest import Manifest, ModelClass
-from cxrd.inference.packages import find_packages, read_package
+from cxrd.inference.packages import choose, read_package
 from cxrd.inference.reference import STATISTICS, Reference, read_reference
 from cxrd.inference.thresholds import at_site
 from cxrd.settings import Settings
-from cxrd.store import observations
+from cxrd.store import observations, packages
 from cxrd.store.observations import Observation, Seen
 from cxrd.watch.logs import logger
 from cxrd.web.charts import histogram
@@ -75,17 +78,26 @@ class Card:
     inputs: tuple[Drifted, ...]
 
 
+class _Package(NamedTuple):
+    stage: Stage
+    manifest: Manifest
+    digest: str
+    reference: Reference
+
+
 class ModelCards:
-    """Reads the packages once, and at each request what the newest films say of them.
+    """Reads packages as they come to answer or to look on, and at each request what the newest films say of them.
 
     Parameters
     ----------
     settings : Settings
-        Which packages, thresholds of the site, how many films are looked at.
+        Where packages lie, thresholds of the site, how many films are looked at.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._packages = _read(settings)
+        self._where = settings.models
+        self._of: tuple[Chosen, ...] = ()
+        self._packages: list[_Package] = []
         self.follow(settings)
 
     def follow(self, settings: Settings) -> None:
@@ -94,25 +106,36 @@ class ModelCards:
         self._films = settings.drift.films
 
     def read(self, connection: Connection, running: Running) -> list[Card]:
-        """One card for each package."""
-        films = observations.newest(connection, self._films)
+        """One card for each package that answers, and for each that looks on."""
+        self._look(packages.entries(connection))
+        films = {stage: observations.newest(connection, self._films, stage) for stage in (Stage.ACTIVE, Stage.SHADOW)}
+        alone = Running(models=running.models)  # drift is told of what answers
         return [
-            _card(at_site(manifest, self._thresholds), digest, reference, films, running)
-            for manifest, digest, reference in self._packages
+            _card(
+                at_site(x.manifest, self._thresholds),
+                x.digest,
+                x.reference,
+                films[x.stage],
+                running if x.stage is Stage.ACTIVE else alone,
+            )
+            for x in self._packages
         ]
 
+    def _look(self, entries: Sequence[Entry]) -> None:
+        """Read the packages when other ones answer or look on; none where others judge the films."""
+        try:
+            wanted = choose(self._where.dir, self._where.enabled, entries)
+            if wanted != self._of:
+                self._packages = [_Package(c.stage, *_read(c.folder)) for c in wanted]
+                self._of = wanted
+        except PackageError as error:
+            log: Any = logger()
+            log.warning("the page shows the packages that could be read before", error=str(error))
 
-def _read(settings: Settings) -> list[tuple[Manifest, str, Reference]]:
-    """Packages of this machine; none where others judge the films."""
-    found = []
-    try:
-        for folder in find_packages(settings.models.dir, settings.models.enabled):
-            manifest, digest = read_package(folder)
-            found.append((manifest, digest, read_reference(folder, manifest)))
-    except PackageError as error:
-        log: Any = logger()
-        log.warning("the page shows the packages before this one only", error=str(error))
-    return found
+
+def _read(folder: Path) -> tuple[Manifest, str, Reference]:
+    manifest, digest = read_package(folder)
+    return manifest, digest, read_reference(folder, manifest)
 
 
 def _card(manifest: Manifest, digest: str, reference: Reference, films: list[Observation], running: Running) -> Card:
@@ -120,7 +143,9 @@ def _card(manifest: Manifest, digest: str, reference: Reference, films: list[Obs
     scores = _by_class(seen)
     classes = tuple(_class(manifest.id, klass, reference, scores[klass.id], running) for klass in manifest.classes)
     inputs = tuple(_input(manifest.id, name, reference, seen, running) for name in STATISTICS)
-    return Card(manifest, digest, dict(running.models.get(manifest.id, {})), len(seen), classes, inputs)
+    return Card(
+        manifest, digest, dict(running.models.get((manifest.id, manifest.version), {})), len(seen), classes, inputs
+    )
 
 
 def _by_class(seen: list[Seen]) -> dict[str, list[float]]:

@@ -20,8 +20,8 @@ class Running:
 
     Attributes
     ----------
-    models : Mapping from model id to labels
-        ``version``, ``digest``, ``stage`` and ``provider`` of each model in force.
+    models : Mapping from (model, version) to labels
+        ``digest``, ``stage`` and ``provider`` of each package that is loaded.
     up : Mapping from destination to bool
         Whether its last C-ECHO was answered.
     drift : Mapping from (model, finding) to float
@@ -32,7 +32,7 @@ class Running:
         Of what a model is fed.
     """
 
-    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    models: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     up: Mapping[str, bool] = field(default_factory=dict)
     drift: Mapping[tuple[str, str], float] = field(default_factory=dict)
     source_drift: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def read_running(metrics_dir: str) -> Running:
         if family.name in wanted:
             found[family.name] += [(dict(s.labels), float(s.value)) for s in family.samples if not isnan(s.value)]
     return Running(
-        models={told["model"]: told for told, value in found[m.MODEL_INFO.name] if value},
+        models={(told["model"], told["version"]): told for told, value in found[m.MODEL_INFO.name] if value},
         up={told["destination"]: bool(value) for told, value in found[m.DESTINATION_UP.name]},
         drift={(t["model"], t["finding"]): v for t, v in found[m.DRIFT.name]},
         source_drift={(t["model"], t["source"]): v for t, v in found[m.SOURCE_DRIFT.name]},

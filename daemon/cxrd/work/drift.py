@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import nan
 
 from cxrd.inference.manifest import Manifest
@@ -22,16 +22,18 @@ class Drifting:
 
     Parameters
     ----------
-    packages : sequence of (Manifest, Reference)
-        Models that answer.
+    packages : callable
+        Models that answer now, each manifest with its reference.
     settings : Settings
         How many films tell something; the site's thresholds.
     metrics : Metrics
         Where the figures go.
     """
 
-    def __init__(self, packages: Sequence[tuple[Manifest, Reference]], settings: Settings, metrics: m.Metrics) -> None:
-        self._packages = tuple(packages)
+    def __init__(
+        self, packages: Callable[[], Sequence[tuple[Manifest, Reference]]], settings: Settings, metrics: m.Metrics
+    ) -> None:
+        self._packages = packages
         self._few = settings.drift.min_films
         self._metrics = metrics
         self._told: set[Gauge] = set()
@@ -48,7 +50,7 @@ class Drifting:
             for seen in film.seen:
                 by_model[seen.model, seen.version][film.source].append(seen)
         figures: dict[Gauge, float] = {}
-        for manifest, reference in self._packages:
+        for manifest, reference in self._packages():
             seen_by = by_model[manifest.id, manifest.version]
             figures |= self._model(at_site(manifest, self._thresholds), reference, seen_by)
         for gauge in self._told - figures.keys():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -18,19 +19,18 @@ from sqlalchemy import Connection
 from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
 from cxrd.inference.engine import Classifier
-from cxrd.inference.reference import statistics
 from cxrd.inference.thresholds import check_models
 from cxrd.pipeline import Plan, Prepared, analyse, conclude
 from cxrd.settings import Settings
 from cxrd.store import jobs, observations, results
 from cxrd.store.database import Database
-from cxrd.store.observations import Seen
 from cxrd.store.payload import Payloads
 from cxrd.store.schema import InstanceState, JobKind
 from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
 from cxrd.watch.logs import logger
 from cxrd.work.decoding import Decoders
+from cxrd.work.shadow import Judged, Shadows, seen_by
 
 PNG_STORED = (cv2.IMWRITE_PNG_COMPRESSION, 0)  # half the CPU time of the fastest deflate, for half a megabyte
 
@@ -42,6 +42,23 @@ class _Study:
     claim: jobs.Claim
     marks: dict[str, tuple[InstanceState, str, str]] = field(default_factory=dict)
     films: list[Prepared] = field(default_factory=list)
+    inference_id: int | None = None  # once the analysis is committed
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a batch is judged by, taken once at its start: a change in the middle of it counts for the next one.
+
+    Attributes
+    ----------
+    active, shadows : tuple of Classifier
+        Models that answer and models that look on, at the site's operating points.
+    """
+
+    active: tuple[Classifier, ...]
+    shadows: tuple[Classifier, ...]
+    plan: Plan
+    config_digest: str
 
 
 class InferHandler:
@@ -75,12 +92,15 @@ class InferHandler:
         self._batch_size = settings.inference.batch_size
         self._database = database
         self._payload = payload
-        self._loaded = tuple(classifiers)
         self._decoders = decoders
-        self._plan = Plan.of(classifiers, settings.report.preview_size)
         self._metrics = metrics
+        self._shadows = Shadows(database, metrics)
         self._log: Any = logger()
-        self.follow(settings)
+        self._lock = Lock()  # settings and models come from two threads
+        self._settings = settings
+        self._loaded: tuple[Classifier, ...] = ()
+        self._looking_on: tuple[Classifier, ...] = ()
+        self.take(classifiers, ())
 
     def follow(self, settings: Settings) -> None:
         """Judge by another configuration's thresholds from the next batch on.
@@ -90,9 +110,21 @@ class InferHandler:
         ConfigError
             They do not fit the models; the old ones stay in force.
         """
-        check_models(settings.models.thresholds, [c.ref.id for c in self._loaded])
-        moved = tuple(c.at(settings.models.thresholds) for c in self._loaded)
-        self._rule = (moved, settings.digest())  # one assignment: a batch sees both or neither
+        with self._lock:
+            self._rule = _rule(settings, self._loaded, self._looking_on)
+            self._settings = settings
+
+    def take(self, active: Sequence[Classifier], shadows: Sequence[Classifier]) -> None:
+        """Judge by other models from the next batch on.
+
+        Raises
+        ------
+        ConfigError
+            The site's thresholds do not fit them; the old ones stay in force.
+        """
+        with self._lock:
+            self._rule = _rule(self._settings, active, shadows)
+            self._loaded, self._looking_on = tuple(active), tuple(shadows)
 
     def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
         """Lease a batch of studies."""
@@ -100,24 +132,34 @@ class InferHandler:
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """Decode, judge and analyse; one step for each study."""
-        classifiers, config_digest = self._rule
-        studies = [self._read(claim) for claim in claims]
+        rule = self._rule
+        studies = [self._read(claim, rule.plan) for claim in claims]
         films = [film for study in studies for film in study.films]
-        analysed = analyse(classifiers, films, self._model_ran) if films else ()
+        analysed = analyse(rule.active, films, self._model_ran) if films else ()
         by_uid = dict(zip((film.film.sop_uid for film in films), analysed, strict=True))
         for study in studies:
             mine = [self._with_preview(film, by_uid[film.film.sop_uid]) for film in study.films]
             if mine:
-                yield self._analysed(study, conclude(study.claim.study_uid, mine, config_digest=config_digest))
+                analysis = conclude(study.claim.study_uid, mine, config_digest=rule.config_digest)
+                yield self._analysed(study, analysis, rule.active)
             else:
                 yield self._refused(study)
+        self._shadows.look(
+            rule.shadows,
+            [
+                Judged(study.inference_id, study.claim.study_uid, film, by_uid[film.film.sop_uid])
+                for study in studies
+                if study.inference_id is not None
+                for film in study.films
+            ],
+        )
 
-    def _read(self, claim: jobs.Claim) -> _Study:
+    def _read(self, claim: jobs.Claim, plan: Plan) -> _Study:
         with self._database.read() as connection:
             instances = results.instances_of(connection, claim.study_uid)
         by_path: Mapping[Path, str] = {self._payload.file(row.sha256): row.sop_uid for row in instances}
         study = _Study(claim)
-        for path, outcome in self._decoders.prepare(list(by_path), self._plan).items():
+        for path, outcome in self._decoders.prepare(list(by_path), plan).items():
             sop_uid = by_path[path]
             match outcome:
                 case Prepared():
@@ -139,9 +181,10 @@ class InferHandler:
             raise CxrdError("the preview could not be encoded")
         return analysis.model_copy(update={"preview": self._payload.put(png.tobytes())})
 
-    def _analysed(self, study: _Study, analysis: StudyAnalysis) -> Step:
+    def _analysed(self, study: _Study, analysis: StudyAnalysis, models: Sequence[Classifier]) -> Step:
         claim = study.claim
-        seen = self._seen(study, analysis)
+        films = {film.film.sop_uid: film for film in study.films}
+        seen = {x.film.sha256: seen_by(models, films[x.film.sop_uid], x) for x in analysis.films}
 
         def effect(connection: Connection, now: float) -> None:
             results.mark_instances(connection, now, study.marks)
@@ -158,6 +201,7 @@ class InferHandler:
                     payload={"inference_id": inference_id},
                 )
             jobs.finish(connection, now, claim)
+            study.inference_id = inference_id  # last: a lost lease has raised by now
 
         self._count_scores(analysis)
         self._log.info(
@@ -167,23 +211,6 @@ class InferHandler:
             refused=len(study.marks) - len(study.films),
         )
         return Step(claim, effect)
-
-    def _seen(self, study: _Study, analysis: StudyAnalysis) -> list[list[Seen]]:
-        """What each model was fed and said of each film, in numbers."""
-        inputs = {film.film.sop_uid: {p: statistics(image) for p, image in film.inputs.items()} for film in study.films}
-        preprocess = {c.ref.id: c.manifest.preprocess for c in self._loaded}
-        return [
-            [
-                Seen(
-                    answer.model.id,
-                    answer.model.version,
-                    inputs[film.film.sop_uid][preprocess[answer.model.id]],
-                    {x.class_id: x.probability for x in answer.findings},
-                )
-                for answer in film.answers
-            ]
-            for film in analysis.films
-        ]
 
     def _refused(self, study: _Study) -> Step:
         claim = study.claim
@@ -214,3 +241,14 @@ class InferHandler:
             self._metrics.observe(m.SCORE, finding.probability, model=model, finding=name)
             if finding.answer is Answer.PRESENT:
                 self._metrics.count(m.POSITIVE, model=model, finding=name)
+
+
+def _rule(settings: Settings, active: Sequence[Classifier], shadows: Sequence[Classifier]) -> _Rule:
+    thresholds = settings.models.thresholds
+    check_models(thresholds, [c.ref.id for c in active])
+    return _Rule(
+        tuple(c.at(thresholds) for c in active),
+        tuple(c.at(thresholds) for c in shadows),
+        Plan.of((*active, *shadows), settings.report.preview_size),
+        settings.digest(),
+    )

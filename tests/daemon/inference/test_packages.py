@@ -9,59 +9,14 @@ from typing import Any
 import pytest
 
 from cxrd.errors import PackageError
-from cxrd.inference.packages import find_packages, read_package, starter_folder
+from cxrd.inference.packages import read_package, shelf, starter_folder
 from support.packages import make_package
-
-
-def test_the_highest_version_of_each_id_is_taken(tmp_path: Path) -> None:
-    """1.10.0 is newer than 1.9.0."""
-    for version in ("1.9.0", "1.10.0", "1.2.3"):
-        make_package(tmp_path, version=version)
-    make_package(tmp_path, id="other")
-    assert ["other/1.0.0", "tiny/1.10.0"] == [f"{p.parent.name}/{p.name}" for p in find_packages(tmp_path)]
-
-
-def test_a_version_can_be_pinned(tmp_path: Path) -> None:
-    """``id@version`` keeps a node on a version while a newer one lies beside it."""
-    for version in ("1.0.0", "2.0.0"):
-        make_package(tmp_path, version=version)
-    assert ["1.0.0"] == [p.name for p in find_packages(tmp_path, ["tiny@1.0.0"])]
-
-
-def test_enabled_models_come_in_the_order_of_the_configuration(tmp_path: Path) -> None:
-    """The first model named is the first in a report."""
-    for name in ("alpha", "beta"):
-        make_package(tmp_path, id=name)
-    assert ["beta", "alpha"] == [p.parent.name for p in find_packages(tmp_path, ["beta", "alpha"])]
-
-
-def test_one_model_in_two_versions_is_an_error(tmp_path: Path) -> None:
-    """Two answers under one name could not be told apart."""
-    for version in ("1.0.0", "2.0.0"):
-        make_package(tmp_path, version=version)
-    with pytest.raises(PackageError, match="tiny twice"):
-        find_packages(tmp_path, ["tiny@1.0.0", "tiny@2.0.0"])
-
-
-def test_an_unfinished_export_is_not_seen(tmp_path: Path) -> None:
-    """A folder whose name begins with a dot is still being written."""
-    make_package(tmp_path)
-    make_package(tmp_path, version="2.0.0").rename(tmp_path / "tiny" / ".2.0.0")
-    assert ["1.0.0"] == [p.name for p in find_packages(tmp_path)]
-
-
-@pytest.mark.parametrize("wanted", ["nothing", "tiny@9.9.9", "tiny@1.0", "tiny@latest"])
-def test_a_package_that_is_not_there_is_named(tmp_path: Path, wanted: str) -> None:
-    """The error says what is there instead."""
-    make_package(tmp_path)
-    with pytest.raises(PackageError, match=r"tiny@1\.0\.0"):
-        find_packages(tmp_path, [wanted])
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     """A node without a model must not start and look healthy."""
     with pytest.raises(PackageError, match="no model package"):
-        find_packages(tmp_path)
+        shelf(tmp_path)
 
 
 def test_an_altered_graph_is_refused(tmp_path: Path) -> None:
@@ -143,8 +98,9 @@ def test_a_package_in_the_wrong_folder_is_refused(tmp_path: Path) -> None:
 
 def test_the_starter_packages_are_intact() -> None:
     """A fresh clone runs."""
-    folders = find_packages(None)
-    assert "charm" in [folder.parent.name for folder in folders]
-    assert starter_folder() == folders[0].parents[1]
+    root, there = shelf(None)
+    assert "charm" in there
+    assert starter_folder() == root
+    folders = [folder for versions in there.values() for folder in versions.values()]
     for folder in folders:
         read_package(folder)

@@ -47,7 +47,7 @@ def told(tmp_path: Path) -> tuple[Drifting, Metrics]:
     metrics = Metrics()
     manifest, _ = read_package(make_package(tmp_path))
     settings = Settings(drift=Drift(min_films=100), models=Models(thresholds={"tiny": {"Effusion": 0.75}}))
-    return Drifting([(manifest, REFERENCE)], settings, metrics), metrics
+    return Drifting(lambda: [(manifest, REFERENCE)], settings, metrics), metrics
 
 
 def value(metrics: Metrics, series: str) -> float:
@@ -95,7 +95,7 @@ def test_the_expected_positive_rate_is_that_of_the_threshold_in_force(told: tupl
 def test_observations_are_kept_with_their_source(database: Database) -> None:
     """The newest first, and no more than asked for."""
     arrive(database, source="xray-2")
-    seen = [[Seen("tiny", "1.0.0", {"brightness": n / 10}, {"Effusion": 0.5})] for n in range(3)]
+    seen = {str(n): [Seen("tiny", "1.0.0", {"brightness": n / 10}, {"Effusion": 0.5})] for n in range(3)}
     with database.write() as connection:
         made = record(connection, database.now(connection))
         observations.record(connection, database.now(connection), made, STUDY, seen)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Event
+from typing import cast
 
 import pytest
 
-from cxrd.errors import Reason
-from cxrd.inference.engine import load
+from cxrd.errors import InferenceError, Reason
+from cxrd.inference.engine import Classifier, Outputs, load
 from cxrd.settings import Settings, Work
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
@@ -86,3 +87,34 @@ def test_a_payload_that_is_not_what_came_holds_up_its_own_study_only(
     assert [("done", "analysed"), ("ready", "received")] == states(database)
     ((error,),) = rows(database, "SELECT err FROM job WHERE study_uid = '1.2.1'")
     assert {"missing": "is missing", "altered": "has been altered"}[fault] in error
+
+
+class Broken:
+    """A model that fails on every batch, as one with a lost GPU does."""
+
+    def __init__(self, sound: Classifier) -> None:
+        self.ref, self.manifest, self.takes_mask = sound.ref, sound.manifest, sound.takes_mask
+
+    def at(self, _chosen: object) -> Broken:
+        """The same at any operating points."""
+        return self
+
+    def run(self, *_: object) -> Outputs:
+        """Fail."""
+        raise InferenceError("out of memory")
+
+
+def test_a_model_that_looks_on_writes_numbers_and_nothing_else(
+    database: Database, payload: PayloadStore, handler: InferHandler, tmp_path: Path
+) -> None:
+    """Its answer is beside the active one's for the same film, and in no analysis; one that fails harms nobody."""
+    active, shadow = (load(make_package(tmp_path / "models", version=v), "cpu") for v in ("1.0.0", "2.0.0"))
+    handler.take([active], [cast("Classifier", Broken(shadow)), shadow])
+    receive(database, encoded(film()), payload, "1.2.1")
+    infer(database, handler)
+    assert [("done", "analysed")] == states(database)
+    told = rows(database, "SELECT stage, film FROM observation ORDER BY id")
+    assert ["active", "shadow"] == [stage for stage, _ in told]
+    assert 1 == len({film for _, film in told})
+    ((output,),) = rows(database, "SELECT output FROM inference")
+    assert "2.0.0" not in str(output)
