@@ -30,6 +30,7 @@ from cxrd.imaging.header import read_elements
 from cxrd.intake import contexts
 from cxrd.intake.places import ROOM as MOST
 from cxrd.intake.places import Places
+from cxrd.intake.receiving import MAX_PDU, Incoming
 from cxrd.intake.reception import Observer, Reception, Reports
 from cxrd.intake.server import Server, open_door
 from cxrd.peers import Dicom, Source
@@ -55,7 +56,17 @@ HEADER_TAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One C-STORE: what the command says and the bytes that came with it."""
+    """One C-STORE: what the command says and the bytes that came with it.
+
+    Attributes
+    ----------
+    data : bytes
+        A Part 10 file, its data set as it came.
+    association : str
+        Name of the association that brought it; "" without one.
+    digest : str
+        sha256 (hex) of ``data`` where it is known; "" where it is still to be made.
+    """
 
     source: Source
     calling_ae: str
@@ -64,6 +75,7 @@ class Request:
     transfer_syntax: str
     data: bytes
     association: str = ""
+    digest: str = ""
 
 
 class Listener:
@@ -107,7 +119,7 @@ class Listener:
         self._ae.maximum_associations = (
             2 * MOST
         )  # it counts connections that say nothing; reception counts associations
-        self._ae.maximum_pdu_size = 0  # unlimited: fewer, larger PDUs cost the receiver less
+        self._ae.maximum_pdu_size = MAX_PDU
         self._ae.network_timeout = settings.timeout_s
         self._ae.acse_timeout = settings.timeout_s
         self._ae.dimse_timeout = settings.timeout_s
@@ -141,11 +153,18 @@ class Listener:
             handlers.append((evt.EVT_N_EVENT_REPORT, self._reports))
         told = self._settings
         if told.tls is None or not told.tls.only:
-            self._servers.append(Server(self._ae, open_door(told.bind, told.port), handlers))
+            self._servers.append(Server(self._ae, open_door(told.bind, told.port), handlers, most=self._most))
         if told.tls is not None:
             door = open_door(told.bind, told.tls.port)
             self._servers.append(
-                Server(self._ae, door, handlers, credentials=self._credentials, failed=self._on_failed_handshake)
+                Server(
+                    self._ae,
+                    door,
+                    handlers,
+                    most=self._most,
+                    credentials=self._credentials,
+                    failed=self._on_failed_handshake,
+                )
             )
         for server in self._servers:
             server.start()
@@ -178,6 +197,10 @@ class Listener:
             server.stop()
         self._ae.shutdown()
 
+    def _most(self) -> int:
+        """Bytes of the largest object that any source may send."""
+        return max(self._settings.max_object_mb, *(s.max_object_mb for s in self._settings.sources), 0) * 2**20
+
     def _on_open(self, event: evt.Event) -> None:
         """Bound the wait for the rest of a message: pynetdicom's timeouts look only between two of them."""
         connection: Any = event.assoc.dul.socket
@@ -203,14 +226,17 @@ class Listener:
         source = self._reception.source_of(event)
         name = source.name if source else "unknown"
         try:
+            came: Incoming = command.DataSet
+            self._refuse_oversize(came.size, source)
             request = Request(
                 _still_known(source),
                 calling,
                 str(command.AffectedSOPClassUID),
                 str(command.AffectedSOPInstanceUID),
                 str(event.context.transfer_syntax),
-                _part10(event),
+                came.getvalue(),
                 self._names.setdefault(event.assoc, uuid4().hex),
+                came.digest,
             )
             outcome, status = self.store(request)
         except StoreError as error:
@@ -250,8 +276,8 @@ class Listener:
         StoreError
             It could not be made durable.
         """
-        self._refuse_when_full(len(request.data), request.source)
-        digest = self._payload.put(request.data)
+        self._refuse_when_full(len(request.data))
+        digest = self._payload.put(request.data, request.digest)
         header, trouble = examine(request)
         with self._database.write() as connection:
             now = self._database.now(connection)
@@ -280,9 +306,12 @@ class Listener:
             return "quarantined" if received is None else str(received), KEPT_ASIDE
         return str(received), SUCCESS
 
-    def _refuse_when_full(self, size: int, source: Source) -> None:
-        if size > (source.max_object_mb or self._settings.max_object_mb) * 2**20:
+    def _refuse_oversize(self, size: int, source: Source | None) -> None:
+        most = (source.max_object_mb if source else 0) or self._settings.max_object_mb
+        if size > most * 2**20:
             raise StoreError(f"object of {size} bytes is over max_object_mb", hint="raise the limit if it is a film")
+
+    def _refuse_when_full(self, size: int) -> None:
         if self._payload.free_bytes() - size < self._min_free:
             raise StoreError("free disk is below storage.min_free_mb", hint="free space on the payload volume")
         if self._database.free_bytes() < self._min_free:
@@ -345,8 +374,3 @@ def _text(header: Dataset, keyword: str) -> str:
         return str(header.get(keyword, "") or "").strip("\0 ").replace("\0", "")
     except Exception:  # noqa: BLE001 - pydicom decodes values lazily, and a broken one is as good as none
         return ""
-
-
-def _part10(event: evt.Event) -> bytes:
-    """The object as a Part 10 file (PS3.10 7.1), its data set as it came."""
-    return bytes(event.encoded_dataset())

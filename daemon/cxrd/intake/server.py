@@ -14,11 +14,15 @@ from socketserver import BaseServer
 from threading import Lock, Thread
 from typing import Any
 
-from pynetdicom import AE
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from cxrd import tls
 from cxrd.errors import StoreError
+from cxrd.intake.receiving import receive
+
+_config.LOG_HANDLER_LEVEL = "none"  # its handlers describe every message, whether anybody listens or not
 
 WAITING = 64
 """Connections of one door that have not asked for an association yet; the oldest gives way to one more."""
@@ -70,6 +74,17 @@ class Waiting:
             self._held.pop(address, None)
 
 
+class Caller(RequestHandler):
+    """Begins an association on a connection."""
+
+    server: Server
+
+    def _create_association(self) -> Association:
+        made = super()._create_association()
+        receive(made, self.request, self.server.most())
+        return made
+
+
 class Server(ThreadedAssociationServer):
     """Associations from one listening socket.
 
@@ -81,6 +96,8 @@ class Server(ThreadedAssociationServer):
         It listens already.
     handlers : sequence
         pynetdicom's event handlers.
+    most : callable
+        Bytes of the largest object that is kept.
     credentials : Credentials or None
         For TLS.
     failed : callable
@@ -96,15 +113,19 @@ class Server(ThreadedAssociationServer):
         door: socket.socket,
         handlers: Sequence[Any],
         *,
+        most: Callable[[], int],
         credentials: tls.Credentials | None = None,
         failed: Callable[[tls.Fault, str], None] = lambda _fault, _peer: None,
     ) -> None:
         self._door = door
         self._credentials = credentials
         self._failed = failed
+        self.most = most
         self.waiting = Waiting()
         door.setblocking(False)  # several processes may accept from it, and one of them comes too late
-        super().__init__(entity, door.getsockname(), entity.ae_title, entity.supported_contexts, None, [*handlers])
+        super().__init__(
+            entity, door.getsockname(), entity.ae_title, entity.supported_contexts, None, [*handlers], Caller
+        )
 
     @property
     def port(self) -> int:

@@ -39,6 +39,7 @@ from cxrd.findings import (
     View,
 )
 from cxrd.intake import contexts
+from cxrd.intake.receiving import HARD_PDU, MAX_PDU
 from cxrd.intake.server import HANDSHAKE_S
 from cxrd.peers import Profile
 from cxrd.report import codes
@@ -107,6 +108,8 @@ def statement(settings: Settings) -> str:
         profiles=PROFILES,
         suites={profile: suites(profile) for profile in PROFILES},
         handshake_s=HANDSHAKE_S,
+        max_pdu=MAX_PDU,
+        hard_pdu=HARD_PDU,
     )
 
 

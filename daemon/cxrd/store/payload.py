@@ -27,8 +27,8 @@ STALE_S = 3600.0
 class Payloads(Protocol):
     """Where payload bytes lie; a name is the sha256 (hex) of its bytes."""
 
-    def put(self, data: bytes) -> str:
-        """Make bytes durable; their name."""
+    def put(self, data: bytes, digest: str = "") -> str:
+        """Make bytes durable; their name, which a caller that has hashed them already may give."""
         ...
 
     def get(self, digest: str) -> bytes:
@@ -94,7 +94,7 @@ class PayloadStore:
                 f"the payload folder {root} cannot be made: {error.strerror}", hint="check its owner"
             ) from error
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes, digest: str = "") -> str:
         """Make bytes durable.
 
         Returns
@@ -107,7 +107,7 @@ class PayloadStore:
         StoreError
             Disk full, read-only or failing; nothing is left behind.
         """
-        digest = sha256(data).hexdigest()
+        digest = digest or sha256(data).hexdigest()
         target = self.path(digest)
         temporary = self._incoming / uuid4().hex
         try:

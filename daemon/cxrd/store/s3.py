@@ -72,7 +72,7 @@ class S3Payloads:
                 f"the payload folder {storage.dir} cannot be made: {error.strerror}", hint="check its owner"
             ) from error
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes, digest: str = "") -> str:
         """Make bytes durable; their sha256 (hex).
 
         Raises
@@ -80,7 +80,7 @@ class S3Payloads:
         StoreError
             The server does not take them now.
         """
-        digest = sha256(data).hexdigest()
+        digest = digest or sha256(data).hexdigest()
         reach("payload_written")
         try:
             obstore.put(self._store, _key(digest), data, mode="create", use_multipart=False)
