@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
@@ -133,6 +134,7 @@ def test_an_object_without_an_end_takes_no_memory(door: Door, database: Database
     for _ in range(24):
         peer.sendall(pdv(context, 0, b"x" * MIB))
     (incoming,) = [a.dimse.message.data_set for a in _accepted(door) if a.dimse.message is not None]
+    assert incoming is not None
     assert len(incoming.getvalue()) <= MIB
     peer.sendall(pdv(context, 2, b"x"))
     until(lambda: door.noted.instances == [("pacs", "out_of_resources", 0)], seconds=30, what="it is answered")
@@ -198,7 +200,7 @@ def test_a_source_has_limits_of_its_own(database: Database, payload: PayloadStor
         assert ("ward", "rejected_limit") in door.noted.associations
         assert SUCCESS == door.store(film())
         large = film(rows=1024, columns=1024)
-        large.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+        large.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
         assert OUT_OF_RESOURCES == int(first.send_c_store(large).Status)
         first.release()
         until(
