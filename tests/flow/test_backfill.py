@@ -10,6 +10,8 @@ import pytest
 
 from cxrd import crashpoints
 from cxrd.demo.pacs import StandInPacs
+from cxrd.store import progress
+from cxrd.store.database import Database
 from support.fetching import old_film
 from support.node import Node, until
 from support.packages import make_package
@@ -30,22 +32,19 @@ def node_with_past(folder: Path, pacs: StandInPacs, films: int) -> tuple[Node, d
     return node, {str(film.StudyInstanceUID): bytes(film.PixelData) for film in made}
 
 
-def progress(node: Node) -> dict[str, object]:
-    """The newest line of ``cxrd backfill ls --json``."""
-    answer = node.cli("backfill", "ls", "--json")
-    return dict(json.loads(answer.stdout.splitlines()[0])) if answer.returncode == 0 and answer.stdout else {}
-
-
-def finished(node: Node, films: int) -> bool:
+def finished(folder: Path, films: int) -> bool:
     """Whether every study has come."""
-    now = progress(node)
-    return (now.get("state"), now.get("complete"), now.get("failed")) == ("done", films, 0)
+    database = Database(f"sqlite:///{folder}/cxrd.db")
+    with database.read() as connection:
+        (now,) = progress.of(connection, 0.0)
+    database.dispose()
+    return (now.state, now.complete, now.failed) == ("done", films, 0)
 
 
 def results_are_whole(node: Node, pacs: StandInPacs, studies: dict[str, bytes], folder: Path) -> None:
     """Every film is here, once, and its results are at the PACS, once."""
     expected = {study: ["CR", "OT", "SR"] for study in studies}
-    until(lambda: at(pacs) == expected, seconds=120, what=f"results\n{node.log.read_text()[-2000:]}")
+    until(lambda: at(pacs) == expected, seconds=180, what="results")
     assert [] == [uid for uid, digests in pacs.digests.items() if len(digests) != 1]
     assert [] == [study for study, pixels in studies.items() if not on_disk(folder / "payload", pixels)]
 
@@ -69,7 +68,7 @@ def test_a_node_that_is_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path
         until(lambda: len(pacs.query.moved) >= 6, seconds=60, what="more are asked for")
         node.kill()
         node.start()
-        until(lambda: finished(node, 9), seconds=120, what=f"{progress(node)}\n{node.log.read_text()[-2000:]}")
+        until(lambda: finished(tmp_path, 9), seconds=180, what="every film has come")
         results_are_whole(node, pacs, studies, tmp_path)
         told = node.cli("backfill", "show", "old", "--json").stdout.splitlines()
         assert {("complete", 1, 1)} == {(r["state"], r["expected"], r["stored"]) for r in map(json.loads, told)}
@@ -84,7 +83,7 @@ def test_a_crash_costs_no_film(point: str, tmp_path: Path, pacs: StandInPacs, mo
     begin(node)
     node.start(wait=False)
     try:
-        until(lambda: finished(node, 2), seconds=90, what=f"{progress(node)}\n{node.log.read_text()[-2000:]}")
+        until(lambda: finished(tmp_path, 2), seconds=180, what="every film has come")
         until(lambda: '"code": -9' in node.log.read_text(), seconds=10, what=f"a process ended at {point}")
         results_are_whole(node, pacs, studies, tmp_path)
     finally:

@@ -10,6 +10,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from cxrd.settings import Web
+from cxrd.store import backfills, jobs
+from cxrd.store.schema import JobKind
 from cxrd.web.server import application
 from support.browsing import DEAD, Filled, local, remote
 from support.rows import arrive, rows
@@ -123,6 +125,18 @@ def test_a_destination_is_paused_and_resumed(client: TestClient, filled: Filled)
     assert "gets its results again" in client.post("/destinations/pacs/resume").text
     assert [("loopback",)] == rows(filled.database, "SELECT DISTINCT actor FROM audit WHERE subject = 'pacs'")
     assert 404 == client.post("/destinations/nobody/pause").status_code
+
+
+def test_an_archive_and_a_question_are_no_destinations(client: TestClient, filled: Filled) -> None:
+    """They stand in the queue, with their direction; a destination stands in its table once."""
+    with filled.database.write() as connection:
+        backfills.start(connection, 0.0, "old", first="20200101", last="20200101", slices=[{"n": 1}], actor="test")
+        jobs.enqueue(
+            connection, 0.0, JobKind.COMMITMENT, dedupe="c", study_uid="", priority=50, payload={}, lane="pacs"
+        )
+    page = client.get("/").text
+    assert all(said in page for said in ("fetch from old", "commitment to pacs", "deliver to pacs"))
+    assert 1 == page.count("Pause sending to ")
 
 
 def test_a_study_is_worked_on_again(client: TestClient, filled: Filled, studies: dict[str, str]) -> None:
