@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrd.backfill.slices import MINUTES, Slice, plan, within
@@ -14,6 +14,7 @@ from cxrd.backfill.slices import MINUTES, Slice, plan, within
 DAYS = st.dates(min_value=date(1990, 1, 1), max_value=date(2030, 12, 31))
 
 
+@settings(deadline=None)
 @given(first=DAYS, length=st.integers(0, 2000), days=st.integers(1, 400))
 def test_every_day_lies_in_one_slice(first: date, length: int, days: int) -> None:
     """None twice, none missing, none of another length but the oldest."""
@@ -26,6 +27,7 @@ def test_every_day_lies_in_one_slice(first: date, length: int, days: int) -> Non
     assert {days} >= {part.days for part in parts[:-1]}
 
 
+@settings(deadline=None, max_examples=30)
 @given(first=DAYS, length=st.integers(0, 400))
 def test_halving_loses_nothing(first: date, length: int) -> None:
     """Down to single minutes, of which none has halves."""
