@@ -43,7 +43,7 @@ FAULTS = (
         "store/jobs.py",
         "            fence=_job.fence + 1,\n",
         "",
-        (f"{STORE}/test_model.py::test_the_store_does_what_its_model_does[sqlite]",),
+        (f"{STORE}/test_jobs.py::test_a_claim_that_was_given_back_is_no_claim",),
     ),
     Fault(
         "the revision case of finish",

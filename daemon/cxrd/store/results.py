@@ -192,8 +192,8 @@ def record_artefacts(
                 payload={"inference_id": inference_id, "dest": dest},
                 lane=dest,
             )
-    _study(connection, study_uid, StudyState.REPORTED)
     audit.record(connection, now, What.OBJECTS_BUILT, study_uid, {"objects": [a.sop_uid for a in artefacts]})
+    settle(connection, now, study_uid)
 
 
 def _as_built_before(connection: Connection, made: NewArtefact) -> NewArtefact:
@@ -246,7 +246,8 @@ def mark_failed(
 def settle(connection: Connection, now: float, study_uid: str) -> bool:
     """Set a study's state by what its newest analysis has reached; whether every delivery is stored.
 
-    A study that waits for a person stays failed, whatever else of it goes on.
+    A study that waits for a person stays failed, whatever else of it goes on. One whose results nobody asks for
+    is at its end, and says why.
     """
     newest = _newest(connection, study_uid)
     if newest is None or _stopped(connection, study_uid, newest):
@@ -256,16 +257,16 @@ def settle(connection: Connection, now: float, study_uid: str) -> bool:
     if not built:
         _study(connection, study_uid, StudyState.ANALYSED)
         return False
-    open_deliveries = connection.execute(
-        select(func.count())
+    asked, stored = connection.execute(
+        select(func.count(), func.count(d.stored_at))
         .select_from(schema.delivery.join(schema.artefact, a.sop_uid == d.artefact_uid))
-        .where(a.inference_id == newest, d.stored_at.is_(None))
-    ).scalar_one()
-    if open_deliveries:
+        .where(a.inference_id == newest)
+    ).one()
+    if stored < asked:
         _study(connection, study_uid, StudyState.REPORTED)
         return False
-    _study(connection, study_uid, StudyState.DELIVERED)
-    audit.record_once(connection, now, What.STUDY_DELIVERED, study_uid, {"inference": newest})
+    _study(connection, study_uid, StudyState.DELIVERED, "" if asked else "no destination asks for its results")
+    audit.record_once(connection, now, What.STUDY_DELIVERED, study_uid, {"inference": newest, "objects": stored})
     return True
 
 

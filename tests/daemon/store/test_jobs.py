@@ -139,6 +139,18 @@ def test_a_zombie_gives_nothing_back(database: Database, word: str) -> None:
     assert [("received",)] == rows(database, "SELECT state FROM study")
 
 
+def test_a_claim_that_was_given_back_is_no_claim(database: Database) -> None:
+    """Another worker may hold the job by now, and that worker's number is another."""
+    arrive(database, 1)
+    (before,) = claim(database)
+    with database.write() as connection:
+        jobs.retry(connection, database.now(connection), before, delay_s=0, error="later")
+    (after,) = claim(database, owner="w2")
+    with pytest.raises(jobs.Fenced):
+        finish(database, before)
+    finish(database, after)
+
+
 def test_clean_jobs_leave_a_suspect_behind(database: Database) -> None:
     """An urgent clean study is first in line; the suspect behind it does not come along."""
     arrive(database, 1, study_uid="1.2.1")

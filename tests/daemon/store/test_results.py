@@ -166,6 +166,15 @@ def test_a_study_is_delivered_when_every_destination_has_everything(database: Da
     assert [(3,)] == rows(database, "SELECT count(*) FROM audit WHERE what = 'object_delivered'")
 
 
+def test_a_study_that_no_destination_asks_for_is_at_its_end(database: Database) -> None:
+    """Its objects are here for who looks; nothing waits, and nothing looks as if it were late."""
+    arrive(database)
+    reported(database, viewer=())
+    assert [("delivered", "no destination asks for its results")] == rows(database, "SELECT state, reason FROM study")
+    with database.read() as connection:
+        assert 0 == views.oldest_study_age_by_state(connection, database.now(connection) + 100)["reported"]
+
+
 def test_captures_go_before_the_report_that_refers_to_them(database: Database) -> None:
     """A reader of the report finds its pictures."""
     arrive(database)
