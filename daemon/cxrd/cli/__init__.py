@@ -10,7 +10,7 @@ import sys
 import typer
 
 from cxrd import __version__
-from cxrd.cli import backfill, films, models, node, queue, setup, training
+from cxrd.cli import audit, backfill, explain, films, models, node, queue, setup, training
 from cxrd.errors import ConfigError, CxrdError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ setup.register(app)
 node.register(app)
 films.register(app)
 queue.register(app)
+audit.register(app)
+explain.register(app)
 backfill.register(app)
 models.register(app)
 training.register(app)

@@ -10,15 +10,21 @@ import typer
 
 from cxrd.cli import printing
 from cxrd.cli.node import Config, Json
-from cxrd.errors import CxrdError
+from cxrd.errors import ConfigError, CxrdError
 from cxrd.settings import Settings, load
-from cxrd.store import jobs, lanes, views
+from cxrd.store import interventions, lanes, views
 from cxrd.store.database import Database
+from cxrd.store.schema import JobKind, JobState
 
 studies = typer.Typer(help="Studies and what became of them.", no_args_is_help=True)
 queue = typer.Typer(help="Work that waits, and destinations that are left alone.", no_args_is_help=True)
 Study = Annotated[str, typer.Argument(help="Study Instance UID or accession number.")]
 Lane = Annotated[str, typer.Argument(help="Name of a destination.")]
+OnlyKind = Annotated[JobKind | None, typer.Option("--kind", help="Only jobs of this stage.")]
+OnlyLane = Annotated[str | None, typer.Option("--destination", help="Only jobs of this destination.")]
+
+OPERATOR = "operator"
+JOB = ("id", "kind", "lane", "state", "study_uid", "attempts", "crashes", "due", "err")
 
 
 def register(app: typer.Typer) -> None:
@@ -75,9 +81,12 @@ def requeue(study: Study, config: Config = None) -> None:
     """
     database = Database(load(config).database.url)
     with database.write() as connection:
-        count = jobs.requeue(connection, database.now(connection), study_uid=study, actor="operator")
+        uid = views.study_uid(connection, study)
+        if uid is None:
+            raise CxrdError(f"no study {study} has been received", hint="cxrd studies ls shows what has")
+        count = interventions.requeue(connection, database.now(connection), study_uid=uid, actor=OPERATOR)
     if not count:
-        raise CxrdError(f"no study {study} has been received", hint="cxrd studies ls shows what has")
+        raise CxrdError(f"study {study} is being worked on", hint="wait for its end, then ask again")
     typer.echo(f"{count} job(s) are ready again")
 
 
@@ -94,6 +103,73 @@ def depths(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT00
         found = [{**row, **{k: printing.clock(row[k]) for k in ("oldest_due", "closed_until")}} for row in found]
     shown = ("kind", "lane", "delayed", "ready", "leased", "dead", "oldest_due", "paused", "closed_until")
     printing.rows("Queue", shown, found, as_json=as_json)
+
+
+@queue.command("show")
+def jobs_of(
+    config: Config = None,
+    kind: OnlyKind = None,
+    destination: OnlyLane = None,
+    state: Annotated[
+        JobState | None, typer.Option(help="Only jobs in this state; without it all that are not done.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the longest due first.")] = 50,
+    as_json: Json = False,  # noqa: FBT002 - as above
+) -> None:
+    """List jobs one by one: of which study, how often tried, when due, and what went wrong.
+
+    Example: cxrd queue show --state dead
+    """
+    with Database(load(config).database.url).read() as connection:
+        found = views.jobs(connection, kind=kind, lane=destination, state=state, limit=limit)
+    shown = found if as_json else [{**row, "due": printing.clock(row["due"])} for row in found]
+    printing.rows("Jobs", JOB, shown, as_json=as_json)
+
+
+@queue.command("retry")
+def retry(
+    jobs: Annotated[
+        list[int] | None, typer.Argument(metavar="[JOB]...", help="Ids, as cxrd queue show lists them.")
+    ] = None,
+    config: Config = None,
+    kind: OnlyKind = None,
+    destination: OnlyLane = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every job that failed.")] = False,  # noqa: FBT002 - as above
+    as_json: Json = False,  # noqa: FBT002 - as above
+) -> None:
+    """Try at once what is dead, or waits because it failed; what it waited for may have been repaired.
+
+    Example: cxrd queue retry --destination archive
+    """
+    if not (jobs or kind or destination or everything):
+        raise ConfigError("nothing says which jobs", hint="ids, --kind, --destination or --all")
+    database = Database(load(config).database.url)
+    with database.write() as connection:
+        now = database.now(connection)
+        rows = interventions.retry(connection, now, actor=OPERATOR, ids=jobs or (), kind=kind, lane=destination)
+    found = [{name: row._mapping[name] for name in JOB} for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    if as_json:
+        printing.rows("Jobs", JOB, found, as_json=True)
+    else:
+        typer.echo(f"{len(found)} job(s) are tried again")
+    if not found and jobs:
+        raise CxrdError("none of these jobs has failed", hint="cxrd queue show --state dead")
+
+
+@queue.command("cancel")
+def cancel(job: Annotated[int, typer.Argument(help="Id, as cxrd queue show lists it.")], config: Config = None) -> None:
+    """Stop a job that waits; its study then waits for a person, and cxrd queue retry revives it.
+
+    Example: cxrd queue cancel 4711
+    """
+    database = Database(load(config).database.url)
+    with database.write() as connection:
+        hindered = interventions.cancel(connection, database.now(connection), job, actor=OPERATOR)
+    if hindered is None:
+        raise CxrdError(f"there is no job {job}", hint="cxrd queue show lists them")
+    if hindered:
+        raise CxrdError(f"job {job} is {hindered} and cannot be cancelled", hint="only what waits can be")
+    typer.echo(f"job {job} is cancelled")
 
 
 @queue.command("pause")
@@ -121,6 +197,6 @@ def _set_paused(settings: Settings, destination: str, *, paused: bool) -> None:
     names = [d.name for d in settings.destinations]
     with database.write() as connection:
         lanes.register(connection, names)  # an operator may pause a destination before the first start
-        known = lanes.pause(connection, database.now(connection), destination, paused=paused, actor="operator")
+        known = lanes.pause(connection, database.now(connection), destination, paused=paused, actor=OPERATOR)
     if not known:
         raise CxrdError(f"no destination {destination}", hint=f"configured are: {', '.join(names) or 'none'}")

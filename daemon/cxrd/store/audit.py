@@ -7,12 +7,13 @@ it is one of the chores of the ``tick`` role (engine rule 10).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, Row, func, insert, select, text, update
 
 from cxrd.store import schema
 
@@ -42,6 +43,7 @@ class What(StrEnum):
     JOB_REAPED = "job_reaped"
     JOB_DEAD = "job_dead"
     JOB_REQUEUED = "job_requeued"
+    JOB_CANCELLED = "job_cancelled"
     DESTINATION_CLOSED = "destination_closed"
     DESTINATION_OPEN = "destination_open"
     DESTINATION_PAUSED = "destination_paused"
@@ -62,6 +64,7 @@ class What(StrEnum):
     MODEL_PROMOTED = "model_promoted"
     MODEL_ROLLED_BACK = "model_rolled_back"
     MODEL_RETIRED = "model_retired"
+    TRAIL_EXPORTED = "trail_exported"
 
 
 def record(
@@ -79,7 +82,7 @@ def record(
         JSON; UIDs, codes and numbers, nothing about a patient.
     """
     row = {"at": now, "actor": actor, "what": str(what), "subject": subject, "detail": dict(detail)}
-    connection.execute(insert(schema.audit).values(**row))
+    connection.execute(insert(schema.audit).values(**row, digest=_digest(*row.values())))
 
 
 def record_once(connection: Connection, now: float, what: What, subject: str, detail: Mapping[str, Any]) -> None:
@@ -105,24 +108,87 @@ def seal(connection: Connection, now: float) -> int:
     return len(rows)
 
 
-def verify(connection: Connection) -> list[str]:
-    """Recompute the chain; one sentence for each fault, none when it holds."""
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification found.
+
+    Attributes
+    ----------
+    faults : tuple of str
+        One sentence each, the first broken row first; none when the chain holds.
+    seals, rows : int
+        How many hold, or should.
+    unsealed : int
+        Rows that no seal covers yet.
+    head : str
+        Root hash of the newest seal: noted elsewhere, it shows later that nothing was cut off.
+    """
+
+    faults: tuple[str, ...]
+    seals: int
+    rows: int
+    unsealed: int
+    head: str
+
+
+def verify(
+    connection: Connection, *, head: str = "", advance: Callable[[int], object] = lambda _rows: None
+) -> Verified:
+    """Recompute the chain.
+
+    Parameters
+    ----------
+    head : str
+        Root hash that was noted at an earlier verification; "" asks for none.
+    advance : callable
+        Told how many more rows were looked at.
+    """
     a, s = schema.audit.c, schema.seal.c
-    faults, previous = [], GENESIS
+    faults: list[str] = []
+    previous, seals, seen, found = GENESIS, 0, 0, head in ("", GENESIS)
     for sealed in connection.execute(select(schema.seal).order_by(s.id)).all():
         rows = connection.execute(select(schema.audit).where(a.seal_id == sealed.id).order_by(a.id)).all()
         if sealed.prev_hash != previous:
             faults.append(f"seal {sealed.id} does not follow the seal before it")
         if sealed.root_hash != _root(sealed.prev_hash, rows):
-            faults.append(f"rows under seal {sealed.id} were changed, added or removed")
-        previous = sealed.root_hash
-    orphans = select(func.count()).where(a.seal_id.is_not(None), a.seal_id.not_in(select(s.id)))
-    if loose := connection.execute(orphans).scalar_one():
-        faults.append(f"{loose} rows were sealed, and their seal is gone")
-    return faults
+            faults += list(_changed(rows)) or [
+                f"{_span(rows)} under seal {sealed.id}: one was changed, added or removed"
+            ]
+        previous, seals, seen, found = sealed.root_hash, seals + 1, seen + len(rows), found or sealed.root_hash == head
+        advance(len(rows))
+    if not found:
+        faults.append("no seal has the hash that was noted: the trail was cut off or written anew")
+    loose = (a.seal_id.is_not(None), a.seal_id.not_in(select(s.id)))
+    orphans = connection.execute(select(func.count(), func.min(a.id)).where(*loose)).one()
+    if orphans[0]:
+        faults.append(f"{orphans[0]} rows from row {orphans[1]} on were sealed, and their seal is gone")
+    unsealed = connection.execute(select(schema.audit).where(a.seal_id.is_(None)).order_by(a.id)).all()
+    return Verified((*faults, *_changed(unsealed)), seals, seen, len(unsealed), previous)
 
 
-def _root(previous: str, rows: Any) -> str:
+def _changed(rows: Sequence[Row[Any]]) -> Iterator[str]:
+    for row in rows:
+        if row.digest is not None and row.digest != _digest(row.at, row.actor, row.what, row.subject, row.detail):
+            yield f"row {row.id} ({row.what} of {row.subject}) is not as it was written"
+
+
+def _span(rows: Sequence[Row[Any]]) -> str:
+    return f"rows {rows[0].id} to {rows[-1].id}" if rows else "all rows"
+
+
+def between(connection: Connection, start: float, end: float) -> Iterator[dict[str, Any]]:
+    """Rows of a period (epoch seconds, the end left out), oldest first, a thousand in memory at a time."""
+    a = schema.audit.c
+    query = select(schema.audit).where(a.at >= start, a.at < end).order_by(a.id)
+    for row in connection.execution_options(yield_per=1000).execute(query).mappings():
+        yield dict(row)
+
+
+def _digest(*told: Any) -> str:
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _root(previous: str, rows: Sequence[Row[Any]]) -> str:
     chain = sha256(previous.encode())
     for row in rows:
         chain.update(

@@ -64,7 +64,7 @@ def copy(
         differing = [name for name, count in counts.items() if count != _count(new, schema.metadata.tables[name])]
         if differing:
             raise StoreError(f"row counts differ in {', '.join(differing)}", hint="is a worker still running?")
-        faults = audit.verify(new)
+        faults = audit.verify(new).faults
         if faults:
             raise StoreError(f"the audit chain does not hold after the copy: {faults[0]}", hint="cxrd audit verify")
         jobs.void_leases(new, target.now(new))

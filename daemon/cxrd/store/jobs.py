@@ -166,7 +166,7 @@ def release_all(connection: Connection, now: float, owner: str, *, error: str) -
 
 
 def bury(connection: Connection, now: float, held: Claim, *, error: str) -> None:
-    """Stop trying; an operator may revive it with :func:`requeue`, and an image that came meanwhile does so at once."""
+    """Stop trying; an operator may revive it (``interventions``), and an image that came meanwhile does so at once."""
     moved = _job.rev > held.rev
     _mine(
         connection,
@@ -184,7 +184,8 @@ def bury(connection: Connection, now: float, held: Claim, *, error: str) -> None
 def bury_unclaimed(connection: Connection, now: float, row: Row[Any], *, error: str) -> None:
     """Stop trying a job that nobody holds."""
     dead = {"state": JobState.DEAD, "finished_at": now, "err": error}
-    connection.execute(update(schema.job).where(_job.id == row.id, _job.state == JobState.READY).values(**dead))
+    waiting = _job.state.in_((JobState.READY, JobState.DELAYED))
+    connection.execute(update(schema.job).where(_job.id == row.id, waiting).values(**dead))
     _mourn(connection, now, row.id, row.kind, row.study_uid, error)
 
 
@@ -322,39 +323,6 @@ def debounce(connection: Connection, now: float, *, study_uid: str, priority: in
             },
         )
     )
-
-
-def requeue(connection: Connection, now: float, *, study_uid: str, actor: str) -> int:
-    """Revive a study's dead and delayed jobs, or analyse it anew when it has none; how many jobs are ready again."""
-    mine = _job.study_uid == study_uid
-    stopped = _job.state.in_((JobState.DEAD, JobState.DELAYED))
-    count = _revived(connection, now, mine, stopped)
-    if not count:
-        again = (mine, _job.kind == JobKind.INFER, _job.state != JobState.LEASED)
-        count = _revived(connection, now, *again, rev=_job.rev + 1)
-    if count:
-        _tell_requeued(connection, now, study_uid, {"jobs": count}, actor)
-    return count
-
-
-def revive(connection: Connection, now: float, job_id: int, *, study_uid: str, actor: str) -> bool:
-    """Make one dead job of a study ready again; False when it is not dead any more."""
-    dead = (_job.id == job_id, _job.study_uid == study_uid, _job.state == JobState.DEAD)
-    done = _revived(connection, now, *dead) == 1
-    if done:
-        _tell_requeued(connection, now, study_uid, {"jobs": 1, "job": job_id}, actor)
-    return done
-
-
-def _revived(connection: Connection, now: float, *which: ColumnElement[bool], **more: Any) -> int:
-    ready = {"state": JobState.READY, "due": now, "attempts": 0, "crashes": 0, "err": ""}
-    return connection.execute(update(schema.job).where(*which).values(**ready, **more)).rowcount
-
-
-def _tell_requeued(connection: Connection, now: float, study_uid: str, detail: dict[str, int], actor: str) -> None:
-    fresh = {"state": StudyState.RECEIVED, "reason": ""}
-    connection.execute(update(schema.study).where(schema.study.c.uid == study_uid).values(**fresh))
-    audit.record(connection, now, What.JOB_REQUEUED, study_uid, detail, actor=actor)
 
 
 def register_worker(connection: Connection, now: float, worker_id: str, *, role: str, version: str) -> None:

@@ -330,6 +330,7 @@ audit = Table(
     Column("subject", String(200), nullable=False, index=True),
     Column("detail", JSON, nullable=False),
     Column("seal_id", _key, index=True),
+    Column("digest", String(64)),  # of the row as it was written; none before that was noted
 )
 
 seal = Table(

@@ -151,14 +151,16 @@ def _orphans(connection: Connection) -> list[StudyRow]:
     ]
 
 
+def study_uid(connection: Connection, key: str) -> str | None:
+    """The UID of a study by its UID or accession number, of several the newest; None when it was not received."""
+    s = schema.study.c
+    named = or_(s.uid == key, and_(s.accession == key, s.accession != ""))
+    return connection.execute(select(s.uid).where(named).order_by(s.last_at.desc()).limit(1)).scalar()
+
+
 def study(connection: Connection, key: str) -> StudyView | None:
     """One study by its UID or accession number; None when nothing is known of it."""
-    s = schema.study.c
-    row = connection.execute(
-        select(schema.study)
-        .where(or_(s.uid == key, and_(s.accession == key, s.accession != "")))
-        .order_by(s.last_at.desc())
-    ).first()
+    row = connection.execute(select(schema.study).where(schema.study.c.uid == study_uid(connection, key))).first()
     uid = row.uid if row else "" if key == NO_STUDY else key
     quarantined = _rows(connection, schema.quarantine, schema.quarantine.c.study_uid == uid, "at")
     if row is None and not quarantined:
@@ -257,6 +259,17 @@ def queue(connection: Connection) -> list[QueueRow]:
         )
         for (kind, lane), by in sorted(found.items(), key=lambda item: (order.index(JobKind(item[0][0])), item[0][1]))
     ]
+
+
+def jobs(
+    connection: Connection, *, kind: str | None, lane: str | None, state: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """Jobs one by one, the longest due first; without a state, all that are not done."""
+    j = schema.job.c
+    wanted = [j.state != JobState.DONE if state is None else j.state == state]
+    wanted += [column == value for column, value in ((j.kind, kind), (j.lane, lane)) if value is not None]
+    found = connection.execute(select(schema.job).where(*wanted).order_by(j.due, j.id).limit(limit))
+    return [dict(row) for row in found.mappings()]
 
 
 def jobs_by_kind_state(connection: Connection) -> dict[tuple[str, str], int]:

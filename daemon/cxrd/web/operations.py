@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from cxrd.store import jobs, lanes
+from cxrd.store import interventions, lanes
 from cxrd.store.database import Database
 from cxrd.web.access import operator
 
@@ -29,7 +29,7 @@ class Operations:
         """Work on a study again."""
         actor, uid = operator(request), request.path_params["uid"]
         with self._database.write() as connection:
-            count = jobs.requeue(connection, self._database.now(connection), study_uid=uid, actor=actor)
+            count = interventions.requeue(connection, self._database.now(connection), study_uid=uid, actor=actor)
         if not count:
             raise HTTPException(409, "Nothing of this study can be worked on again now: it is being worked on.")
         return _back(f"/studies/{quote(uid, safe='')}", f"{count} job(s) are ready again.")
@@ -39,7 +39,8 @@ class Operations:
         actor, uid = operator(request), request.path_params["uid"]
         with self._database.write() as connection:
             now = self._database.now(connection)
-            done = jobs.revive(connection, now, request.path_params["job"], study_uid=uid, actor=actor)
+            ids = [request.path_params["job"]]
+            done = interventions.retry(connection, now, actor=actor, ids=ids, study_uid=uid)
         if not done:
             raise HTTPException(409, "This job is not dead any more.")
         return _back(f"/studies/{quote(uid, safe='')}", "The job is ready again.")

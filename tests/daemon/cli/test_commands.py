@@ -16,7 +16,8 @@ from support.rows import STUDY, arrive, reported, rows
 
 COMMANDS = (
     "init", "serve", "check", "demo", "send", "analyse", "studies ls", "studies show", "studies requeue", "queue ls",
-    "queue pause", "queue resume", "models ls", "models verify", "db upgrade", "db copy", "bench",
+    "queue pause", "queue resume", "queue show", "queue retry", "queue cancel", "explain", "audit verify",
+    "audit export", "models ls", "models verify", "db upgrade", "db copy", "bench",
 )  # fmt: skip
 
 

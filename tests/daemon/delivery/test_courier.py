@@ -9,7 +9,7 @@ import pytest
 from cxrd.delivery.courier import Courier
 from cxrd.demo.pacs import SUCCESS
 from cxrd.errors import PayloadLost
-from cxrd.store import jobs, lanes
+from cxrd.store import interventions, lanes
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from support.deliveries import courier, deliver, peer, scripted, state, waiting
@@ -77,7 +77,7 @@ def test_a_permanent_answer_waits_for_a_person(database: Database, payload: Payl
         assert ("dead", "failed") == state(database)
         assert [("status 0xC000",)] == rows(database, "SELECT err FROM job WHERE kind = 'deliver'")
         with database.write() as connection:
-            jobs.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
+            interventions.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
         deliver(database, carry)
     assert ("done", "delivered") == state(database)
 

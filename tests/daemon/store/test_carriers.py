@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cxrd.store import arrivals, carriers, jobs
+from cxrd.store import arrivals, carriers, interventions, jobs
 from cxrd.store.arrivals import Arrival
 from cxrd.store.database import Database
 from support.rows import rows
@@ -92,7 +92,7 @@ def test_what_is_not_due_for_long_is_delayed_until_it_is_soon(database: Database
     assert [("ready",)] == rows(database, "SELECT state FROM job")
     come(database, "b", "", hold_s=0, quiet_period_s=600)
     with database.write() as connection:
-        assert jobs.requeue(connection, database.now(connection), study_uid="1.2", actor="ann") == 1
+        assert interventions.requeue(connection, database.now(connection), study_uid="1.2", actor="ann") == 1
     assert [("ready",)] == rows(database, "SELECT state FROM job")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import text
 
-from cxrd.store import jobs
+from cxrd.store import interventions, jobs
 from cxrd.store.database import Database
 from cxrd.store.schema import JobKind
 from support.rows import STUDY, arrive, claim, rows
@@ -194,7 +194,7 @@ def test_a_poisonous_job_dies_and_is_named(database: Database) -> None:
     assert [("failed",)] == rows(database, "SELECT state FROM study")
     assert [("job_dead",)] == rows(database, "SELECT what FROM audit WHERE what = 'job_dead'")
     with database.write() as connection:
-        assert 1 == jobs.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
+        assert 1 == interventions.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
     assert [("ready", 0, 0)] == rows(database, "SELECT state, attempts, crashes FROM job")
     assert [("operator",)] == rows(database, "SELECT actor FROM audit WHERE what = 'job_requeued'")
 
@@ -271,7 +271,7 @@ def test_a_study_without_dead_jobs_is_analysed_anew_on_request(database: Databas
     arrive(database, 1)
     finish(database, claim(database)[0])
     with database.write() as connection:
-        assert 1 == jobs.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
+        assert 1 == interventions.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
     assert [("ready", 2)] == rows(database, "SELECT state, rev FROM job")
 
 
@@ -281,7 +281,7 @@ def test_a_study_at_work_or_unknown_is_not_requeued(database: Database) -> None:
     claim(database)
     with database.write() as connection:
         now = database.now(connection)
-        found = [jobs.requeue(connection, now, study_uid=uid, actor="operator") for uid in (STUDY, "1.9")]
+        found = [interventions.requeue(connection, now, study_uid=uid, actor="operator") for uid in (STUDY, "1.9")]
     assert [0, 0] == found
     assert [("leased",)] == rows(database, "SELECT state FROM job")
     assert [] == rows(database, "SELECT what FROM audit WHERE what = 'job_requeued'")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection, text
 
-from cxrd.store import jobs, schema
+from cxrd.store import interventions, jobs, schema
 from cxrd.store.database import Database
 from cxrd.store.schema import JobKind
 
@@ -160,7 +160,7 @@ class Queue(RuleBasedStateMachine):
     @rule(study=STUDIES)
     def an_operator_requeues(self, study: str) -> None:
         """Dead work is revived; a study without any is analysed anew; nothing is taken out of hands."""
-        self.write(lambda c: jobs.requeue(c, self.now, study_uid=study, actor="operator"))
+        self.write(lambda c: interventions.requeue(c, self.now, study_uid=study, actor="operator"))
         job = self.jobs.get(study)
         if job is None or job.state == "leased":
             return

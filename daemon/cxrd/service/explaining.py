@@ -1,0 +1,174 @@
+"""Why a study is where it is, sentence by sentence: what is so, what happens next, what a person can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cxrd.errors import Reason
+from cxrd.store.schema import JobState, StudyState
+from cxrd.store.views import QueueRow, StudyView
+
+Clock = Callable[[float | None], str]
+Row = Mapping[str, Any]
+
+STATES = {
+    StudyState.RECEIVED: "its images are here and wait to be analysed",
+    StudyState.ANALYSED: "the models have answered; its objects are built next",
+    StudyState.REPORTED: "its objects are built; not every destination has them",
+    StudyState.DELIVERED: "it is finished: every destination has what it asks for",
+    StudyState.REFUSED: "no image of it may be analysed",
+    StudyState.FAILED: "it has stopped and waits for a person",
+}
+_SENDER = "correct it at the modality or in the PACS and send the study again"
+_ROUTE = "nothing, if such images are meant to come here; otherwise stop the PACS from routing them"
+TODO = {
+    Reason.UNREADABLE: "compare it with the copy in the PACS; send the study again",
+    Reason.MISSING_UID: _SENDER,
+    Reason.SOP_CLASS: _ROUTE,
+    Reason.MODALITY: _ROUTE,
+    Reason.NO_PIXELS: "send the image with its pixels",
+    Reason.COLOUR: _ROUTE,
+    Reason.MULTIFRAME: _ROUTE,
+    Reason.TOO_SMALL: "send the film in full resolution",
+    Reason.TOO_LARGE: "raise dicom.max_object_mb if films of this size are real",
+    Reason.FOR_PROCESSING: "have the modality send its FOR PRESENTATION film",
+    Reason.BODY_PART: "if it is a chest, " + _SENDER,
+    Reason.LATERAL: "nothing for a lateral view; if it is a frontal one, " + _SENDER,
+    Reason.TRANSFER_SYNTAX: "have the PACS send it in another transfer syntax",
+    Reason.DECODE_FAILED: "compare it with the copy in the PACS; send the study again",
+    Reason.DECODER_DIED: "compare it with the copy in the PACS; keep the file for a report to us",
+    Reason.UID_CONFLICT: "find out which of the two is right; the first one stays in use",
+}
+"""Who can do what about each refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence.
+
+    Attributes
+    ----------
+    about : str
+        The study, an image, a model, an object, a job, or "next".
+    what : str
+        What is so, and why.
+    todo : str
+        What a person can do; "" when there is nothing.
+    """
+
+    about: str
+    what: str
+    todo: str = ""
+
+
+def explain(
+    study: StudyView, queue: Sequence[QueueRow], destinations: Collection[str], now: float, clock: Clock
+) -> list[Line]:
+    """Tell a study's story.
+
+    Parameters
+    ----------
+    study : StudyView
+        All that is known of it.
+    queue : sequence of QueueRow
+        Which destinations are paused or left alone.
+    destinations : collection of str
+        Those that are configured.
+    now : float
+        Epoch seconds of the database.
+    clock : callable
+        Words for epoch seconds.
+    """
+    lanes = {row.lane: row for row in queue if row.lane}
+    open_jobs = [job for job in study.jobs if job["state"] != JobState.DONE]
+    return [
+        _study(study, clock),
+        *map(_image, study.images),
+        *(_quarantined(row, clock) for row in study.quarantined),
+        *_models(study.findings),
+        *(_delivery(row, study.objects, clock) for row in study.deliveries),
+        *(_next(job, lanes, destinations, now, clock) for job in open_jobs),
+        *([] if open_jobs else [_nothing_next(study)]),
+    ]
+
+
+def _study(study: StudyView, clock: Clock) -> Line:
+    known = study.state in list(StudyState)
+    told = STATES[StudyState(study.state)] if known else "none of its objects could be filed"
+    reason = f" ({study.reason})" if study.reason else ""
+    came = (
+        f"from {study.source or 'an unknown source'}, {len(study.images)} image(s), the last at {clock(study.last_at)}"
+    )
+    return Line("study", f"{study.state}: {told}{reason}; {came}")
+
+
+def _image(row: Row) -> Line:
+    about = f"image {row['sop_uid']}"
+    if not row["reason"]:
+        note = f"; {row['detail']}" if row["detail"] else ""
+        return Line(about, f"{row['state']}{note}")
+    return Line(about, f"{row['state']}, {row['reason']}: {row['detail']}", TODO.get(row["reason"], ""))
+
+
+def _quarantined(row: Row, clock: Clock) -> Line:
+    what = f"kept aside at {clock(row['at'])}, {row['reason']}: {row['detail']}"
+    return Line(f"object {row['sop_uid'] or row['sha256'][:12]}", what, TODO.get(row["reason"], ""))
+
+
+def _models(findings: Sequence[Row]) -> Iterator[Line]:
+    for model, image in dict.fromkeys((row["model"], row["image"]) for row in findings):
+        mine = [row for row in findings if (row["model"], row["image"]) == (model, image)]
+        said = ", ".join(f"{r['finding']} {r['probability']:.2f} ({r['answer']})" for r in mine)
+        unsure = "" if mine[0]["applicability"] == "inside" else f"; applicability {mine[0]['applicability']}"
+        yield Line(f"model {model}", f"on {image}: {said}{unsure}")
+
+
+def _delivery(row: Row, objects: Sequence[Row], clock: Clock) -> Line:
+    kind = next((o["kind"] for o in objects if o["sop_uid"] == row["artefact_uid"]), "object")
+    about = f"{kind} {row['artefact_uid']}"
+    if row["stored_at"] is not None:
+        committed = f", committed at {clock(row['committed_at'])}" if row["committed_at"] else ""
+        return Line(about, f"stored by {row['dest']} at {clock(row['stored_at'])}{committed}")
+    tried = f"tried first at {clock(row['first_sent_at'])}" if row["first_sent_at"] else "not tried yet"
+    return Line(about, f"not stored by {row['dest']}, {tried}" + (f": {row['error']}" if row["error"] else ""))
+
+
+def _next(job: Row, lanes: Mapping[str, QueueRow], destinations: Collection[str], now: float, clock: Clock) -> Line:
+    lane = lanes.get(job["lane"])
+    about = f"next: {job['kind']}" + (f" to {job['lane']}" if job["lane"] else "")
+    tried = f" after {job['attempts']} attempt(s)" if job["attempts"] else ""
+    failed = f"{tried}: {job['err']}" if job["err"] else tried
+    if job["state"] == JobState.DEAD:
+        return Line(about, f"stopped{failed}", f"repair the cause, then cxrd queue retry {job['id']}")
+    if job["state"] == JobState.LEASED:
+        return Line(about, f"is being worked on by {job['owner']}{failed}")
+    if job["lane"] and (hindrance := _hindrance(job, lane, destinations, now, clock)):
+        return Line(about, *hindrance)
+    if job["due"] > now:
+        again = f"begins at {clock(job['due'])}{failed}"
+        return Line(about, again, f"cxrd queue retry {job['id']} begins now" if job["attempts"] else "")
+    return Line(about, f"has been due since {clock(job['due'])} and is done when a worker is free{failed}")
+
+
+def _hindrance(
+    job: Row, lane: QueueRow | None, destinations: Collection[str], now: float, clock: Clock
+) -> tuple[str, str] | None:
+    """Why a destination gets nothing now, and what to do."""
+    if job["lane"] not in destinations:
+        return "the destination is not configured any more", f"configure it again, or cxrd queue cancel {job['id']}"
+    if lane is not None and lane.paused:
+        return "an operator has paused the destination", f"cxrd queue resume {job['lane']}"
+    if lane is not None and lane.closed_until is not None:
+        again = f"the destination does not answer and is asked again at {clock(max(now, lane.closed_until))}"
+        return again, f"repair it, then cxrd queue retry {job['id']}"
+    return None
+
+
+def _nothing_next(study: StudyView) -> Line:
+    if study.state == StudyState.REFUSED:
+        return Line("next", "nothing; a new image of the study is looked at", "cxrd studies requeue analyses it anew")
+    if study.state == StudyState.DELIVERED:
+        return Line("next", "nothing; a new image leads to a new report that names this one")
+    return Line("next", "nothing waits and nothing is at work", "cxrd studies requeue analyses it anew")

@@ -1,0 +1,94 @@
+"""What an operator may do to work that waits or has stopped; each is told in the audit trail, with who wanted it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, or_, select, update
+
+from cxrd.store import audit, jobs, schema
+from cxrd.store.audit import What
+from cxrd.store.schema import JobKind, JobState, StudyState
+
+_job, _study = schema.job.c, schema.study.c
+_WAITING = (JobState.READY, JobState.DELAYED)
+_REACHED = {JobKind.INFER: StudyState.RECEIVED, JobKind.BUILD: StudyState.ANALYSED}
+"""How far a study is whose job of this kind is open again; of every later kind it is reported."""
+
+
+def requeue(connection: Connection, now: float, *, study_uid: str, actor: str) -> int:
+    """Revive a study's dead and delayed jobs, or analyse it anew when it has none; how many jobs are ready again."""
+    mine = _job.study_uid == study_uid
+    ready = {"state": JobState.READY, "due": now, "attempts": 0, "crashes": 0, "err": ""}
+    stopped = _job.state.in_((JobState.DEAD, JobState.DELAYED))
+    revived = connection.execute(update(schema.job).where(mine, stopped).values(**ready)).rowcount
+    if not revived:
+        again = and_(mine, _job.kind == JobKind.INFER, _job.state != JobState.LEASED)
+        revived = connection.execute(update(schema.job).where(again).values(**ready, rev=_job.rev + 1)).rowcount
+    if revived:
+        fresh = {"state": StudyState.RECEIVED, "reason": ""}
+        connection.execute(update(schema.study).where(_study.uid == study_uid).values(**fresh))
+        audit.record(connection, now, What.JOB_REQUEUED, study_uid, {"jobs": revived}, actor=actor)
+    return revived
+
+
+def retry(  # noqa: PLR0913 - each limits which jobs
+    connection: Connection,
+    now: float,
+    *,
+    actor: str,
+    ids: Sequence[int] = (),
+    study_uid: str | None = None,
+    kind: str | None = None,
+    lane: str | None = None,
+) -> list[Row[Any]]:
+    """Work at once on what is dead, or waits because it failed; without a limit, on all of that.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Only these jobs.
+    study_uid, kind, lane : str or None
+        Only jobs of this study, of this stage, of this destination.
+
+    Returns
+    -------
+    list of Row
+        The jobs, as they were.
+    """
+    failed = or_(_job.state == JobState.DEAD, and_(_job.state.in_(_WAITING), _job.attempts > 0, _job.due > now))
+    wanted = [failed]
+    if ids:
+        wanted.append(_job.id.in_(ids))
+    limits = ((_job.study_uid, study_uid), (_job.kind, kind), (_job.lane, lane))
+    wanted += [column == value for column, value in limits if value is not None]
+    rows = connection.execute(select(schema.job).where(*wanted).order_by(_job.id).with_for_update()).all()
+    ready = {"state": JobState.READY, "due": now, "attempts": 0, "crashes": 0, "err": ""}
+    for row in rows:
+        connection.execute(update(schema.job).where(_job.id == row.id).values(**ready))
+        if row.state == JobState.DEAD:
+            reached = _REACHED.get(JobKind(row.kind), StudyState.REPORTED)
+            stopped = (_study.uid == row.study_uid, _study.state == StudyState.FAILED)
+            connection.execute(update(schema.study).where(*stopped).values(state=reached, reason=""))
+        told = {"job": row.id, "kind": row.kind, "lane": row.lane, "was": row.state}
+        audit.record(connection, now, What.JOB_REQUEUED, row.study_uid, told, actor=actor)
+    return list(rows)
+
+
+def cancel(connection: Connection, now: float, job_id: int, *, actor: str) -> str | None:
+    """Stop a job that waits; it stays as dead, and can be retried.
+
+    Returns
+    -------
+    str or None
+        The state that keeps it from being cancelled, "" when it is cancelled, None when there is no such job.
+    """
+    row = connection.execute(select(schema.job).where(_job.id == job_id).with_for_update()).first()
+    if row is None:
+        return None
+    if row.state not in _WAITING:
+        return str(row.state)
+    audit.record(connection, now, What.JOB_CANCELLED, row.study_uid, {"job": row.id, "kind": row.kind}, actor=actor)
+    jobs.bury_unclaimed(connection, now, row, error=f"cancelled by {actor}")
+    return ""

@@ -1,0 +1,14 @@
+"""Every reason for a refusal tells a person what to do about it."""
+
+from __future__ import annotations
+
+from cxrd.errors import Reason
+from cxrd.service.explaining import STATES, TODO
+from cxrd.store.schema import StudyState
+
+
+def test_each_reason_and_each_state_is_explained() -> None:
+    """A new one gets its words in ``service/explaining.py``."""
+    assert set(Reason) == TODO.keys()
+    assert set(StudyState) == STATES.keys()
+    assert all([*TODO.values(), *STATES.values()])
