@@ -3,7 +3,7 @@
 PYTHON ?= python3
 # The trainer's tests need PyTorch; any build of this release will do, with or without a GPU.
 TORCH ?= torch==2.13.0
-SECONDS_OF_STORM ?= 60
+KILLS ?= 200
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -51,7 +51,7 @@ contracts: test-setup
 check: format lint types contracts test  ## what CI runs: format, lint, types, import contracts, tests
 
 storm: test-setup  ## kill -9 storms over every role, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest tests/flow/test_storm.py --storm-seconds $(SECONDS_OF_STORM) -s
+	$(BIN)/python -m pytest tests/flow/test_storm.py --storm-kills $(KILLS) -s
 
 mutants: test-setup  ## put faults into a copy of the engine; each must turn a test red
 	PYTHONPATH=tests $(BIN)/python -m mutants

@@ -40,5 +40,5 @@ def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let ``make storm`` and ``make population`` do more than ``make test``, and keep pictures of the page."""
     parser.addoption("--headers", default="200", help="real headers to make outputs of (0: every one)")
-    parser.addoption("--storm-seconds", default="15", help="seconds of random kill -9 (default 15)")
+    parser.addoption("--storm-kills", default="15", help="times that something is killed -9 at random (default 15)")
     parser.addoption("--screenshots", default="", help="folder for pictures of the page as a browser shows it")

@@ -215,15 +215,23 @@ class Audit(Section):
 
 
 class Retention(Section):
-    """What is removed: temporary files that a dead writer left. Films, results and rows are kept for ever.
+    """What is removed, and when; 0 days keep it for ever. The audit trail and what waits for a person never go.
 
     Attributes
     ----------
     sweep_s : float
-        Seconds between two sweeps.
+        Seconds between two sweeps: temporary files that a dead writer left, and whatever is due.
+    films_days, results_days : float
+        Days after the end of a study, every destination having taken its results, after which the bytes of its films
+        (and the previews made of them), of its results are removed; their rows stay.
+    jobs_days : float
+        Days after which rows of jobs that are done are removed.
     """
 
     sweep_s: float = Field(3600.0, gt=0)
+    films_days: float = Field(0.0, ge=0)
+    results_days: float = Field(0.0, ge=0)
+    jobs_days: float = Field(0.0, ge=0)
 
 
 class Schedule(Section):
@@ -298,6 +306,16 @@ class Settings(BaseSettings):
             if doubled:
                 msg = f"{what}: each name must be its own, but {', '.join(doubled)} stands twice"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _no_retention_in_s3(self) -> Self:
+        if self.storage.s3 and (self.retention.films_days or self.retention.results_days):
+            msg = (
+                "retention: films_days and results_days need storage.dir, since S3 cannot tell whether bytes that "
+                "are to be removed have just been put again"
+            )
+            raise ValueError(msg)
         return self
 
     def roles(self) -> tuple[str, ...]:

@@ -138,6 +138,27 @@ FAULTS = (
         ("tests/daemon/intake/test_listener.py::test_success_means_bytes_and_rows",),
     ),
     Fault(
+        "the touch before the look",
+        "store/payload.py",
+        "        os.utime(path)  # before the look: see remove\n",
+        "",
+        (f"{WORK}/test_retention.py::test_a_put_that_came_first_is_seen_by_the_remover",),
+    ),
+    Fault(
+        "the look for other rows of the same bytes",
+        "store/retention.py",
+        "    return [digest for digest in digests if digest not in named]",
+        "    return digests",
+        (f"{WORK}/test_retention.py::test_bytes_that_another_row_names_stay",),
+    ),
+    Fault(
+        "the deliveries and jobs that a study still waits for",
+        "store/retention.py",
+        "        ~exists().where(_job.study_uid == _study.uid, working),\n",
+        "",
+        (f"{WORK}/test_retention.py::test_a_study_with_a_job_that_is_not_done_keeps_everything",),
+    ),
+    Fault(
         "the note before the first byte goes out",
         "delivery/courier.py",
         "results.mark_attempt(connection, self._database.now(connection), row.sop_uid, destination.name)",

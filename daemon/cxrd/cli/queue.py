@@ -84,6 +84,10 @@ def requeue(study: Study, config: Config = None) -> None:
         uid = views.study_uid(connection, study)
         if uid is None:
             raise CxrdError(f"no study {study} has been received", hint="cxrd studies ls shows what has")
+        if gone := views.removed_films(connection, uid):
+            raise CxrdError(
+                f"retention has removed {gone} film(s) of study {study}", hint="send the study again, then ask again"
+            )
         count = interventions.requeue(connection, database.now(connection), study_uid=uid, actor=OPERATOR)
     if not count:
         raise CxrdError(f"study {study} is being worked on", hint="wait for its end, then ask again")

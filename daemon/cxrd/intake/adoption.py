@@ -3,7 +3,7 @@
 The sender got no answer and sends again, and then the same bytes get their row; but a standby that took over
 without the last rows has no sender any more. So films that nobody names for a while are adopted as if they had
 just arrived, and results that nobody names are remembered, so that building them again gives no other bytes.
-Nothing is ever deleted.
+What is here is never deleted.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ class Adoption:
 
 def _without_row(connection: Connection, digests: list[str]) -> set[str]:
     known: set[str] = set()
-    for table in (schema.instance, schema.quarantine, schema.artefact, schema.remnant):
+    named = (schema.instance, schema.quarantine, schema.artefact, schema.remnant, schema.preview, schema.doomed)
+    for table in named:
         known.update(connection.execute(select(table.c.sha256).where(table.c.sha256.in_(digests))).scalars())
     return set(digests) - known

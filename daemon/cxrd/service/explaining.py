@@ -75,7 +75,7 @@ def explain(
     queue : sequence of QueueRow
         Which destinations are paused or left alone.
     destinations : collection of str
-        Those that are configured.
+        Those, and the archives, that are configured.
     now : float
         Epoch seconds of the database.
     clock : callable
@@ -85,7 +85,7 @@ def explain(
     open_jobs = [job for job in study.jobs if job["state"] != JobState.DONE]
     return [
         _study(study, clock),
-        *map(_image, study.images),
+        *(_image(row, clock) for row in study.images),
         *(_quarantined(row, clock) for row in study.quarantined),
         *_models(study.findings),
         *(_delivery(row, study.objects, clock) for row in study.deliveries),
@@ -104,8 +104,11 @@ def _study(study: StudyView, clock: Clock) -> Line:
     return Line("study", f"{study.state}: {told}{reason}; {came}")
 
 
-def _image(row: Row) -> Line:
+def _image(row: Row, clock: Clock) -> Line:
     about = f"image {row['sop_uid']}"
+    if row["removed_at"]:
+        gone = f"{row['state']}; its bytes were given up at {clock(row['removed_at'])}, as [retention] asks"
+        return Line(about, gone, "send it again if it is to be analysed anew")
     if not row["reason"]:
         note = f"; {row['detail']}" if row["detail"] else ""
         return Line(about, f"{row['state']}{note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,10 @@ from cxrd.service.roles import Parts
 from cxrd.settings import Settings
 from cxrd.store import packages
 from cxrd.store.database import Database
+from cxrd.store.payload import PayloadStore
 from cxrd.watch.logs import logger
 from cxrd.work.drift import Drifting
+from cxrd.work.retention import Retention
 from cxrd.work.upkeep import Upkeep
 
 
@@ -31,6 +34,7 @@ def run(parts: Parts) -> None:
         settings,
         ask=partial(sender.echo, calling_ae=settings.dicom.ae_title),
         adopt=Adoption(parts.database, parts.payload),
+        retain=_retention(parts),
         drifting=drifting,
         metrics=parts.metrics,
     )
@@ -42,6 +46,12 @@ def run(parts: Parts) -> None:
     parts.follow(follow)
     parts.ready()
     upkeep.run(parts.stop)
+
+
+def _retention(parts: Parts) -> Callable[[], None]:
+    if isinstance(parts.payload, PayloadStore):
+        return Retention(parts.database, parts.payload, parts.settings, parts.metrics)
+    return lambda: None  # settings refuse what S3 cannot do
 
 
 class References:

@@ -69,10 +69,11 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
         Instance UID is here with other bytes (kept aside, nothing is overwritten).
     """
     _hold_study(connection, now, arrival)
-    known = connection.execute(
-        select(schema.instance.c.sha256).where(schema.instance.c.sop_uid == arrival.sop_uid)
-    ).scalar()
-    if known == arrival.sha256:
+    i = schema.instance.c
+    known = connection.execute(select(i.sha256, i.removed_at).where(i.sop_uid == arrival.sop_uid)).first()
+    if known is not None and known.sha256 == arrival.sha256:
+        if known.removed_at is not None:
+            _restore(connection, now, arrival)
         return Received.DUPLICATE
     if known is not None:
         detail = (
@@ -123,6 +124,19 @@ def _priority(connection: Connection, study_uid: str, *, urgent: bool) -> int:
     if urgent:
         return jobs.STAT_PRIORITY
     return jobs.FETCH_PRIORITY if backfills.is_fetched(connection, study_uid) else jobs.ROUTINE_PRIORITY
+
+
+def _restore(connection: Connection, now: float, arrival: Arrival) -> None:
+    """A film that retention removed is here again; a study that could not do without it is analysed."""
+    i, s = schema.instance.c, schema.study.c
+    connection.execute(update(schema.instance).where(i.sop_uid == arrival.sop_uid).values(removed_at=None))
+    connection.execute(update(schema.study).where(s.uid == arrival.study_uid).values(last_at=now))
+    audit.record(connection, now, What.INSTANCE_RESTORED, arrival.sop_uid, {"study": arrival.study_uid})
+    study = connection.execute(select(s.state, s.stat).where(s.uid == arrival.study_uid)).one()
+    if study.state not in (StudyState.DELIVERED, StudyState.REFUSED):
+        priority = _priority(connection, arrival.study_uid, urgent=study.stat)
+        due = now + arrival.quiet_period_s
+        jobs.debounce(connection, now, study_uid=arrival.study_uid, priority=priority, due=due)
 
 
 def _hold_study(connection: Connection, now: float, arrival: Arrival) -> None:

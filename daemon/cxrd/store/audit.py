@@ -29,6 +29,7 @@ class What(StrEnum):
     INSTANCE_STORED = "instance_stored"
     INSTANCE_QUARANTINED = "instance_quarantined"
     INSTANCE_REFUSED = "instance_refused"
+    INSTANCE_RESTORED = "instance_restored"
     STUDY_ANALYSED = "study_analysed"
     STUDY_REFUSED = "study_refused"
     OBJECTS_BUILT = "objects_built"
@@ -64,6 +65,9 @@ class What(StrEnum):
     MODEL_PROMOTED = "model_promoted"
     MODEL_ROLLED_BACK = "model_rolled_back"
     MODEL_RETIRED = "model_retired"
+    FILMS_REMOVED = "films_removed"
+    OBJECTS_REMOVED = "objects_removed"
+    JOBS_REMOVED = "jobs_removed"
     TRAIL_EXPORTED = "trail_exported"
 
 

@@ -13,7 +13,11 @@ from cxrd.store.schema import JobKind, JobState, StudyState
 
 _job, _study = schema.job.c, schema.study.c
 _WAITING = (JobState.READY, JobState.DELAYED)
-_REACHED = {JobKind.INFER: StudyState.RECEIVED, JobKind.BUILD: StudyState.ANALYSED}
+_REACHED = {
+    JobKind.FETCH: StudyState.RECEIVED,
+    JobKind.INFER: StudyState.RECEIVED,
+    JobKind.BUILD: StudyState.ANALYSED,
+}
 """How far a study is whose job of this kind is open again; of every later kind it is reported."""
 
 
@@ -26,6 +30,12 @@ def requeue(connection: Connection, now: float, *, study_uid: str, actor: str) -
     if not revived:
         again = and_(mine, _job.kind == JobKind.INFER, _job.state != JobState.LEASED)
         revived = connection.execute(update(schema.job).where(again).values(**ready, rev=_job.rev + 1)).rowcount
+    if not revived and not connection.execute(select(_job.id).where(mine, _job.kind == JobKind.INFER)).first():
+        stat = connection.execute(select(_study.stat).where(_study.uid == study_uid)).scalar()
+        if stat is not None:  # retention has removed the row of the job that was done
+            priority = jobs.STAT_PRIORITY if stat else jobs.ROUTINE_PRIORITY
+            jobs.debounce(connection, now, study_uid=study_uid, priority=priority, due=now)
+            revived = 1
     if revived:
         fresh = {"state": StudyState.RECEIVED, "reason": ""}
         connection.execute(update(schema.study).where(_study.uid == study_uid).values(**fresh))

@@ -22,6 +22,7 @@ from cxrd.settings import Storage
 from cxrd.store.durable import sync_folder
 
 STALE_S = 3600.0
+_TAKEN = ".taken"
 
 
 class Payloads(Protocol):
@@ -133,6 +134,31 @@ class PayloadStore:
             ) from error
         return digest
 
+    def remove(self, digest: str, *, idle_s: float) -> bool:
+        """Remove bytes, unless somebody put the same ones within the last ``idle_s`` seconds: a row may follow.
+
+        The file is taken away first and looked at then. Whoever puts the same bytes touches the file before it looks
+        whether it is there, so either the touch is seen here, or it is seen there that the file is gone.
+
+        Returns
+        -------
+        bool
+            Whether the bytes are gone.
+        """
+        target, away = self.path(digest), self._incoming / f"{digest}{_TAKEN}"
+        try:
+            target.rename(away)
+            if time.time() - away.stat().st_mtime < idle_s:
+                away.rename(target)
+                return False
+            away.unlink()
+            _sync_folder(target.parent)
+        except FileNotFoundError:  # gone already, or put back by a sweep that took us for dead
+            return not target.exists()
+        except OSError as error:
+            raise StoreError(f"payload cannot be removed: {error.strerror}", hint="repair the payload disk") from error
+        return True
+
     def get(self, digest: str) -> bytes:
         """Bytes by their sha256 (hex).
 
@@ -165,17 +191,27 @@ class PayloadStore:
             yield [file.name for file in folder.iterdir() if file.stat().st_mtime < before]
 
     def sweep(self, *, older_than_s: float = STALE_S) -> int:
-        """Remove temporary files that a dead writer left; how many."""
-        limit = time.time() - older_than_s
-        stale = [path for path in self._incoming.iterdir() if path.stat().st_mtime < limit]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
+        """Remove temporary files that a dead writer left, and put back what a dead remover took away; how many."""
+        limit, found = time.time() - older_than_s, 0
+        for path in self._incoming.iterdir():
+            with suppress(FileNotFoundError):  # its owner lives after all
+                told = path.stat()
+                if path.suffix == _TAKEN:  # renaming it changed its ctime and left its age alone
+                    stale = told.st_ctime < limit
+                    if stale:
+                        path.rename(self.path(path.stem))
+                else:
+                    stale = told.st_mtime < limit
+                    if stale:
+                        path.unlink()
+                found += stale
+        return found
 
 
 def _holds(path: Path, data: bytes) -> bool:
     """Whether a file has exactly these bytes; one that was altered or cannot be read has not."""
     try:
+        os.utime(path)  # before the look: see remove
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except OSError:
         return False

@@ -25,7 +25,7 @@ def deliveries(connection: Connection, dest: str, *, since: float) -> dict[str, 
     rows = connection.execute(
         select(a.study_uid, a.sop_uid, a.inference_id, d.stored_at)
         .join(schema.delivery, d.artefact_uid == a.sop_uid)
-        .where(d.dest == dest, d.stored_at.is_(None) | (d.stored_at >= since))
+        .where(d.dest == dest, d.stored_at.is_(None) | (d.stored_at >= since), a.removed_at.is_(None))
         .order_by(a.study_uid, a.sop_uid)
     )
     found: dict[str, list[Sent]] = {}
@@ -51,8 +51,11 @@ def studies_of_remnants(connection: Connection) -> set[str]:
 
 def payloads(connection: Connection) -> Iterator[tuple[str, str, str]]:
     """Study UID, SOP Instance UID and sha256 of every object that has a row and so must have bytes."""
-    tables = (schema.instance, schema.quarantine, schema.artefact)
-    named = union_all(*(select(t.c.study_uid, t.c.sop_uid, t.c.sha256) for t in tables))
+    q, kept = schema.quarantine, (schema.instance, schema.artefact)
+    named = union_all(
+        select(q.c.study_uid, q.c.sop_uid, q.c.sha256),
+        *(select(t.c.study_uid, t.c.sop_uid, t.c.sha256).where(t.c.removed_at.is_(None)) for t in kept),
+    )
     for row in connection.execution_options(yield_per=1000).execute(named):
         yield row.study_uid, row.sop_uid, row.sha256
 

@@ -29,15 +29,25 @@ def open_again(connection: Connection, now: float, sent: Sent, *, error: str, du
         .where(d.artefact_uid == sent.sop_uid, d.dest == sent.dest)
         .values(stored_at=None, committed_at=None, status_code=None, error=error)
     )
-    reopen_job(connection, now, results.delivery_key(sent.inference_id, sent.dest), due=due)
+    if not reopen_job(connection, now, results.delivery_key(sent.inference_id, sent.dest), due=due):
+        # retention has removed the row of the job that was done
+        results.enqueue_delivery(
+            connection, now, sent.inference_id, sent.dest, sent.study_uid, jobs.ROUTINE_PRIORITY, due=due
+        )
     connection.execute(update(schema.study).where(s.uid == sent.study_uid).values(state=StudyState.REPORTED))
 
 
-def reopen_job(connection: Connection, now: float, dedupe: str, *, due: float) -> None:
-    """Make a job due, whatever became of it; one that is leased is opened by its own end, which sees the revision."""
+def reopen_job(connection: Connection, now: float, dedupe: str, *, due: float) -> bool:
+    """Make a job due, whatever became of it; one that is leased is opened by its own end, which sees the revision.
+
+    Returns
+    -------
+    bool
+        Whether there is such a job.
+    """
     j = schema.job.c
     leased = j.state == JobState.LEASED
-    connection.execute(
+    found = connection.execute(
         update(schema.job)
         .where(j.dedupe == dedupe)
         .values(
@@ -48,3 +58,4 @@ def reopen_job(connection: Connection, now: float, dedupe: str, *, due: float) -
             crashes=case((leased, j.crashes), else_=0),
         )
     )
+    return found.rowcount > 0

@@ -114,6 +114,9 @@ def record_inference(connection: Connection, now: float, analysis: StudyAnalysis
     if made is None:
         settle(connection, now, analysis.study_uid)
         return None
+    if shown := [film for film in analysis.films if film.preview]:
+        previews = [{"inference_id": made, "sop_uid": f.film.sop_uid, "sha256": f.preview} for f in shown]
+        connection.execute(insert(schema.preview), previews)
     _study(connection, analysis.study_uid, StudyState.ANALYSED)
     detail = {name: row[name] for name in ("input_digest", "model_digest", "config_digest")}
     audit.record(connection, now, What.STUDY_ANALYSED, analysis.study_uid, {**detail, "films": len(analysis.films)})
@@ -182,16 +185,7 @@ def record_artefacts(
             if dest in remnants.holders(connection, made.sop_uid):
                 mark_stored(connection, now, made.sop_uid, dest, _SUCCESS)
         if theirs:
-            jobs.enqueue(
-                connection,
-                now,
-                JobKind.DELIVER,
-                dedupe=delivery_key(inference_id, dest),
-                study_uid=study_uid,
-                priority=priority,
-                payload={"inference_id": inference_id, "dest": dest},
-                lane=dest,
-            )
+            enqueue_delivery(connection, now, inference_id, dest, study_uid, priority)
     audit.record(connection, now, What.OBJECTS_BUILT, study_uid, {"objects": [a.sop_uid for a in artefacts]})
     settle(connection, now, study_uid)
 
@@ -204,6 +198,30 @@ def _as_built_before(connection: Connection, made: NewArtefact) -> NewArtefact:
 def delivery_key(inference_id: int, dest: str) -> str:
     """The dedupe key of the job that brings an analysis's objects to a destination."""
     return f"deliver:{inference_id}:{dest}"
+
+
+def enqueue_delivery(
+    connection: Connection,
+    now: float,
+    inference_id: int,
+    dest: str,
+    study_uid: str,
+    priority: int,
+    *,
+    due: float | None = None,
+) -> None:
+    """Have an analysis's objects brought to a destination."""
+    jobs.enqueue(
+        connection,
+        now,
+        JobKind.DELIVER,
+        dedupe=delivery_key(inference_id, dest),
+        study_uid=study_uid,
+        priority=priority,
+        payload={"inference_id": inference_id, "dest": dest},
+        lane=dest,
+        due=due,
+    )
 
 
 def undelivered(connection: Connection, inference_id: int, dest: str) -> list[Undelivered]:

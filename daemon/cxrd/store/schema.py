@@ -117,7 +117,10 @@ instance = Table(
     Column("state", String(16), nullable=False),
     Column("reason", String(32), nullable=False),
     Column("detail", Text, nullable=False),
-)
+    Column("removed_at", Double),  # the bytes may go; the row stays
+    Index("instance_kept", "received_at", sqlite_where=text("removed_at IS NULL"),
+          postgresql_where=text("removed_at IS NULL")),
+)  # fmt: skip
 
 quarantine = Table(
     "quarantine",
@@ -167,6 +170,10 @@ job = Table(
         "job_leased", "lease_until",
         sqlite_where=text("state = 'leased'"), postgresql_where=text("state = 'leased'"),
     ),
+    Index(
+        "job_done", "finished_at",
+        sqlite_where=text("state = 'done'"), postgresql_where=text("state = 'done'"),
+    ),
 )  # fmt: skip
 
 inference = Table(
@@ -180,6 +187,14 @@ inference = Table(
     Column("output", JSON, nullable=False),
     Column("at", Double, nullable=False),
     UniqueConstraint("study_uid", "input_digest", "model_digest", "config_digest", name="inference_once"),
+)
+
+preview = Table(
+    "preview",
+    metadata,
+    Column("inference_id", _key, ForeignKey("inference.id"), primary_key=True),
+    Column("sop_uid", String(64), primary_key=True),
+    Column("sha256", String(64), nullable=False, index=True),
 )
 
 observation = Table(
@@ -222,6 +237,16 @@ artefact = Table(
     Column("size", BigInteger, nullable=False),
     Column("built_at", Double, nullable=False),
     Column("supersedes", String(64)),
+    Column("removed_at", Double),  # as of an instance
+    Index("artefact_kept", "built_at", sqlite_where=text("removed_at IS NULL"),
+          postgresql_where=text("removed_at IS NULL")),
+)  # fmt: skip
+
+doomed = Table(  # payload bytes that retention will remove unless a row names them by then
+    "doomed",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("at", Double, nullable=False, index=True),
 )
 
 delivery = Table(

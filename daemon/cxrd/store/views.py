@@ -200,6 +200,13 @@ def sources(connection: Connection) -> list[str]:
     return [str(name) for name in connection.execute(select(s.source).distinct().order_by(s.source)).scalars()]
 
 
+def removed_films(connection: Connection, study_uid: str) -> int:
+    """How many films of a study have given up their bytes."""
+    i = schema.instance.c
+    gone = select(func.count()).where(i.study_uid == study_uid, i.removed_at.is_not(None))
+    return int(connection.execute(gone).scalar_one())
+
+
 def analysis(connection: Connection, study_uid: str) -> StudyAnalysis | None:
     """The newest analysis of a study."""
     i = schema.inference.c

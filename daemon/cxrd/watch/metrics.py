@@ -142,6 +142,16 @@ REFERENCE_POSITIVE = Metric(
 )
 RESTARTS = Metric("cxrd_worker_restarts_total", Kind.COUNTER, ("role",), "Children that the supervisor started again.")
 
+REMOVED = Metric(
+    "cxrd_retention_removed_total",
+    Kind.COUNTER,
+    ("what",),
+    "Films, previews and objects of finished studies whose bytes were given up, and rows of jobs, by retention.",
+)
+REMOVED_BYTES = Metric(
+    "cxrd_retention_removed_bytes_total", Kind.COUNTER, (), "Bytes of films and objects that retention gave up."
+)
+
 STUDIES = Metric("cxrd_studies", Kind.QUERY, ("state",), "Studies by state.")
 QUEUE_JOBS = Metric("cxrd_queue_jobs", Kind.QUERY, ("kind", "state"), "Jobs by kind and state.")
 OLDEST_JOB = Metric(
@@ -204,7 +214,8 @@ TABLE: tuple[Metric, ...] = (
     SHADOW_SCORE, SHADOW_POSITIVE, SHADOW_COMPARED, SHADOW_FAILED,
     SCORE, POSITIVE, REFERENCE_POSITIVE, DRIFT, SOURCE_DRIFT, INPUT_DRIFT, DRIFT_FILMS,
     DELIVERIES, COMMITMENTS, DESTINATION_UP, PAUSED, OLDEST_UNDELIVERED, OLDEST_UNCOMMITTED,
-    BACKFILL, HEARTBEAT, RESTARTS, SEAL_LAG, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK, BUILD_INFO, RELOADED,
+    BACKFILL, HEARTBEAT, RESTARTS, SEAL_LAG, REMOVED, REMOVED_BYTES, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK,
+    BUILD_INFO, RELOADED,
 )  # fmt: skip
 
 

@@ -41,6 +41,8 @@ class Upkeep:
         Asks one destination for a C-ECHO.
     adopt : callable
         Files objects whose rows are missing; how many.
+    retain : callable
+        Removes what a site wants to keep no longer.
     drifting : Drifting
         Holds the newest films against the packages' own.
     metrics : Metrics
@@ -55,6 +57,7 @@ class Upkeep:
         *,
         ask: Echo,
         adopt: Callable[[], int],
+        retain: Callable[[], None],
         drifting: Drifting,
         metrics: m.Metrics,
     ) -> None:
@@ -63,6 +66,7 @@ class Upkeep:
         self._settings = settings
         self._ask = ask
         self._adopt = adopt
+        self._retain = retain
         self._drifting = drifting
         self._metrics = metrics
         self._log: Any = logger()
@@ -77,6 +81,7 @@ class Upkeep:
             (self.ask_destinations, self._settings.schedule.echo_s),
             (self.look_at_certificates, self._settings.schedule.echo_s),
             (self.sweep, self._settings.retention.sweep_s),
+            (self.retain, self._settings.retention.sweep_s),
             (self.look_for_drift, self._settings.drift.every_s),
         ):
             self._guarded(chore)()
@@ -145,6 +150,10 @@ class Upkeep:
         """Remove temporary files that a dead writer left, and adopt files that no row names."""
         self._payload.sweep()
         self._adopt()
+
+    def retain(self) -> None:
+        """Remove what a site wants to keep no longer."""
+        self._retain()
 
     def _guarded(self, chore: Callable[[], None]) -> Callable[[], None]:
         def guarded() -> None:

@@ -6,8 +6,8 @@ Only an addition: rows of the version before have none, and are judged by their 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
