@@ -19,11 +19,7 @@ from support.node import until
 from support.packages import make_package
 from support.storm import Sender, at, on_disk
 
-pytestmark = [
-    pytest.mark.flow,
-    # pynetdicom's thread of an association that was cut may find an event that its state does not know
-    pytest.mark.filterwarnings("ignore:Exception in thread:pytest.PytestUnhandledThreadExceptionWarning"),
-]
+pytestmark = pytest.mark.flow
 LEASE_S = 9
 ROLES = ("listen,infer,build,deliver,tick", "listen,infer")
 

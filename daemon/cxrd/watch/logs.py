@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -73,8 +74,17 @@ def configure(role: str, *, json: bool, level: int = logging.INFO) -> None:
     logging.captureWarnings(True)
     for quotes_headers in ("py.warnings", "pydicom"):
         logging.getLogger(quotes_headers).setLevel(logging.CRITICAL)
+    threading.excepthook = _tell
     for chatty in ("pynetdicom", "apscheduler", "alembic", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+
+
+def _tell(ended: threading.ExceptHookArgs) -> None:
+    """Say that a thread ended by an error: a connection that was cut at the wrong moment ends pynetdicom's so."""
+    if ended.exc_type is not SystemExit:
+        error = ended.exc_value or ended.exc_type()
+        told = (ended.exc_type, error, ended.exc_traceback)
+        logger().error("a thread ended by an error", thread=getattr(ended.thread, "name", ""), exc_info=told)
 
 
 def logger() -> Any:

@@ -7,13 +7,16 @@ import subprocess
 import sys
 
 SPEAK = """
-import logging, warnings
+import logging, threading, warnings
 from cxrd.watch import logs
 logs.configure("infer", json=True)
 logs.logger().info("study analysed", study="1.2.3", patient_name="DOE^JANE", patient_id="4711", accession="A1")
 warnings.warn("Invalid value for VR PN: 'DOE^JANE'")
 logging.getLogger("pydicom").warning("header of DOE^JANE")
 logging.getLogger("sqlalchemy").warning("pool is empty")
+ends = threading.Thread(target=lambda: 1 / 0, name="association")
+ends.start()
+ends.join()
 """
 
 
@@ -40,3 +43,9 @@ def test_patient_data_stays_out() -> None:
 def test_other_libraries_are_heard() -> None:
     """A warning of the database layer reaches the operator as JSON too."""
     assert "pool is empty" in [line["event"] for line in spoken()]
+
+
+def test_a_thread_that_ends_by_an_error_is_a_line_too() -> None:
+    """A library's thread as well: no traceback between the lines of JSON."""
+    line = spoken()[-1]
+    assert ("error", "association", True) == (line["level"], line["thread"], "ZeroDivisionError" in line["exception"])
