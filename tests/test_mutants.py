@@ -17,3 +17,10 @@ def test_a_fault_can_be_put_in(root: Path, fault: Fault) -> None:
     for test in fault.tests:
         path, _, name = test.partition("::")
         assert not name or f"def {name.partition('[')[0]}(" in (root / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.drops)
+def test_a_fault_stands_in_the_table(root: Path, fault: Fault) -> None:
+    """With the tests that notice it."""
+    tests = ", ".join(f"`{test}`" for test in fault.tests)
+    assert f"| {fault.drops} | {tests} |" in (root / "docs" / "mutants.md").read_text(encoding="utf-8").splitlines()

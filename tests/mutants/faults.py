@@ -138,6 +138,27 @@ FAULTS = (
         ("tests/daemon/intake/test_listener.py::test_success_means_bytes_and_rows",),
     ),
     Fault(
+        "one supervisor for a database",
+        "service/supervisor.py",
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        ("tests/daemon/service/test_supervisor.py::test_one_supervisor_works_on_an_embedded_database",),
+    ),
+    Fault(
+        "the death of children with their parent",
+        "watch/lifeline.py",
+        "    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)\n",
+        "",
+        ("tests/daemon/watch/test_lifeline.py::test_a_child_dies_with_its_parent",),
+    ),
+    Fault(
+        "the look at the bytes of a known UID",
+        "store/arrivals.py",
+        "if known is not None and known.sha256 == arrival.sha256:",
+        "if known is not None:",
+        ("tests/daemon/intake/test_listener.py::test_other_bytes_under_a_known_uid_are_kept_aside",),
+    ),
+    Fault(
         "the touch before the look",
         "store/payload.py",
         "        os.utime(path)  # before the look: see remove\n",

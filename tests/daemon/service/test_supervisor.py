@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cxrd.service.supervisor import Supervisor
+from cxrd.errors import ConfigError
+from cxrd.service.supervisor import Supervisor, only_supervisor
 from cxrd.settings import Settings, Work
 from cxrd.store.database import Database
 
@@ -72,3 +73,10 @@ def test_a_role_that_is_starting_is_left_alone(supervisor: Supervisor) -> None:
     supervisor._kill_silent({"b": 41.0}, 41.0)
     supervisor._kill_silent({"b": 41.0}, 50.0)
     assert 0 == second.kills
+
+
+def test_one_supervisor_works_on_an_embedded_database(tmp_path: Path) -> None:
+    """The second would void the leases of the first one's workers; it is refused, until the first has ended."""
+    with only_supervisor(tmp_path), pytest.raises(ConfigError, match="another cxrd serves"):
+        only_supervisor(tmp_path)
+    only_supervisor(tmp_path).close()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
+
+from support.node import until
 
 ROLE = """
 import signal, sys, threading, time
@@ -20,6 +26,32 @@ def sender():
 threading.Thread(target=sender).start()
 wait_for(stop)
 """
+
+PARENT = """
+import multiprocessing, time
+from support.lingering import linger
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=linger)
+    child.start()
+    time.sleep(60)
+"""
+
+
+def test_a_child_dies_with_its_parent(tmp_path: Path, root: Path) -> None:
+    """Killed, so that nothing could be handed on: the kernel ends the child."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    paths = os.pathsep.join([str(root / "tests"), *sys.path])
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, env={"PYTHONPATH": paths}) as parent:
+        assert parent.stdout is not None
+        child = Path("/proc") / parent.stdout.readline().decode().strip()
+        assert child.exists()
+        parent.kill()
+        try:
+            until(lambda: not child.exists(), seconds=20, what="the child is gone")
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(int(child.name), signal.SIGKILL)
 
 
 def test_a_signal_that_another_thread_was_given_ends_the_wait() -> None:
