@@ -200,7 +200,7 @@ def delivery_key(inference_id: int, dest: str) -> str:
     return f"deliver:{inference_id}:{dest}"
 
 
-def enqueue_delivery(
+def enqueue_delivery(  # noqa: PLR0913 - each is a column
     connection: Connection,
     now: float,
     inference_id: int,
