@@ -36,6 +36,6 @@ def explain(study: Study, config: Config = None, as_json: Json = False) -> None:
             f"no study {study} has been received",
             hint="cxrd studies ls shows what has; the log tells whether its sender was turned away",
         )
-    peers = [peer.name for peer in (*settings.destinations, *settings.archives)]
+    peers = [*(d.name for d in settings.destinations), *(a.name for a in settings.archives)]
     lines = told(found, queue, peers, now, printing.clock)
     printing.rows(f"Study {found.uid}", ("about", "what", "todo"), [asdict(line) for line in lines], as_json=as_json)

@@ -12,7 +12,7 @@ from cxrd.errors import ConfigError
 from cxrd.findings import ArtefactKind, StudyAnalysis
 from cxrd.settings import Retention as Keep
 from cxrd.settings import Settings, load
-from cxrd.store import interventions, jobs, reconciling, results
+from cxrd.store import interventions, jobs, reconciling, redelivery, results
 from cxrd.store.arrivals import Received
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
@@ -233,7 +233,7 @@ def test_what_is_done_can_be_asked_for_again_without_its_row(site: Site) -> None
     ((inference,),) = rows(site.database, "SELECT id FROM inference")
     site.run(Keep(jobs_days=30))
     assert [] == rows(site.database, "SELECT id FROM job")
-    sent = reconciling.Sent(STUDY, f"{STUDY}.9", inference, "pacs", stored=True)
+    sent = redelivery.Sent(STUDY, f"{STUDY}.9", inference, "pacs", stored=True)
     with site.database.write() as connection:
         now = site.database.now(connection)
         assert 1 == interventions.requeue(connection, now, study_uid=STUDY, actor="operator")
