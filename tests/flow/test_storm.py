@@ -50,7 +50,7 @@ def kill_at_random(node: Node, kills: int, luck: random.Random) -> Counter[str]:
         victim = luck.choice([*sorted(node.children()), "supervisor"])
         if victim == "supervisor":
             node.kill()
-            until(lambda: not node.children(), seconds=30, what="children die with the supervisor")
+            until(lambda: not node.children(), seconds=120, what="children die with the supervisor")
             node.start(wait=False)
         else:
             node.kill_role(victim)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from cxrd.watch.lifeline import die_with_parent
 from support.node import until
 
 ROLE = """
@@ -52,6 +58,23 @@ def test_a_child_dies_with_its_parent(tmp_path: Path, root: Path) -> None:
         finally:
             with suppress(ProcessLookupError):
                 os.kill(int(child.name), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("parent", "now", "ends"), [(42, 42, False), (1, 1, False), (42, 1, True), (42, 77, True)])
+def test_a_child_whose_parent_is_gone_already_ends(
+    parent: int,
+    now: int,
+    ends: bool,  # noqa: FBT001 - a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever took it in; and a supervisor that is process 1 of its container keeps its children."""
+    left: list[int] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_more: SimpleNamespace(prctl=lambda *_: 0))
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: SimpleNamespace(pid=parent))
+    monkeypatch.setattr(os, "getppid", lambda: now)
+    monkeypatch.setattr(os, "_exit", left.append)
+    die_with_parent()
+    assert ends == bool(left)
 
 
 def test_a_signal_that_another_thread_was_given_ends_the_wait() -> None:
