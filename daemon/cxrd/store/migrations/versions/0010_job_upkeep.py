@@ -5,8 +5,8 @@ By default a table of millions of rows is cleaned when a fifth of it is dead, an
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
