@@ -152,7 +152,7 @@ class PayloadStore:
                 away.rename(target)
                 return False
             away.unlink()
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except FileNotFoundError:  # gone already, or put back by a sweep that took us for dead
             return not target.exists()
         except OSError as error:
