@@ -14,6 +14,8 @@ from cxrd.findings import Artefact, ArtefactKind
 
 UTF8_UNKNOWN = "The VR checker does not support this Specific Character Set: ISO_IR 192"  # a limit of dcmtk 3.6.7
 
+PIXELMED = Path("/usr/share/java/pixelmed.jar")
+
 
 def dciodvfy(data: bytes, folder: Path) -> list[str]:
     """Everything that dicom3tools' IOD validator calls an error."""
@@ -42,6 +44,18 @@ def dcmpschk(artefact: Artefact, folder: Path) -> list[str]:
     said = [line for line in (found.stdout + found.stderr).splitlines() if line.strip()]
     known = ("W: Testing", "W: Test passed", UTF8_UNKNOWN)
     return [line for line in said if not any(word in line for word in known)]
+
+
+def pixelmed(artefact: Artefact, folder: Path) -> list[str]:
+    """Every line that PixelMed's validator of structured reports prints; its exit status tells nothing."""
+    if not PIXELMED.is_file():
+        pytest.skip("needs pixelmed: apt-get install libpixelmed-java default-jre-headless")
+    limits = [
+        f"-Djdk.xml.xpath{name}Limit=0" for name in ("ExprGrp", "ExprOp", "TotalOp")
+    ]  # its rules exceed Java 17's
+    program = ["java", "-Xmx2g", *limits, "-cp", PIXELMED, "com.pixelmed.validate.DicomSRValidator"]
+    found = _run(*program, _file(artefact.data, folder), package="default-jre-headless")
+    return (found.stdout + found.stderr).splitlines()
 
 
 def complaints(artefact: Artefact, folder: Path) -> list[str]:
