@@ -53,7 +53,7 @@ def pixelmed(artefact: Artefact, folder: Path) -> list[str]:
     limits = [
         f"-Djdk.xml.xpath{name}Limit=0" for name in ("ExprGrp", "ExprOp", "TotalOp")
     ]  # its rules exceed Java 17's
-    program = ["java", "-Xmx2g", *limits, "-cp", PIXELMED, "com.pixelmed.validate.DicomSRValidator"]
+    program: list[str | Path] = ["java", "-Xmx2g", *limits, "-cp", PIXELMED, "com.pixelmed.validate.DicomSRValidator"]
     found = _run(*program, _file(artefact.data, folder), package="default-jre-headless")
     return (found.stdout + found.stderr).splitlines()
 
