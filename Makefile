@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test-setup test check format lint types contracts storm mutants population conformance bench bundle clean
+.PHONY: help setup demo serve test-setup test check format lint types contracts storm mutants population conformance reference bench bundle clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,11 @@ population: test-setup  ## every kind of object of every real header of ../share
 
 conformance: test-setup  ## rewrite docs/conformance.md from the default configuration
 	$(BIN)/cxrd conformance --config config/cxrd.toml > docs/conformance.md
+
+reference: test-setup  ## rewrite docs/reference/cli.md and configuration.md from the program
+	mkdir -p docs/reference
+	$(BIN)/cxrd reference cli > docs/reference/cli.md
+	$(BIN)/cxrd reference configuration > docs/reference/configuration.md
 
 bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
 	PYTHONPATH=tests $(BIN)/python -m bench

@@ -312,6 +312,10 @@ class Destination(Section):
 
     Attributes
     ----------
+    name : str
+        Its own among destinations and archives; label in metrics, logs and audit.
+    ae_title, host, port
+        AE title that it answers to, and where.
     send : tuple of {"sr", "sr-comprehensive", "sr-text", "sc", "gsps", "seg", "pm"}
         Kinds of object it gets: a report as Comprehensive 3D SR (TID 1500), as Comprehensive SR with the same content
         or as Basic Text SR; the picture with heat and legend; a presentation state with contours and boxes; the region
@@ -348,6 +352,8 @@ class Archive(Section):
     ----------
     name : str
         Its own among archives and destinations.
+    ae_title, host, port
+        AE title that it answers to, and where.
     timeout_s : float
         Seconds to wait for the network, the association and each answer; a slow tape library needs more.
     move_to : str

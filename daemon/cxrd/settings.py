@@ -24,7 +24,13 @@ ROLES = ("listen", "infer", "build", "deliver", "fetch", "tick", "web")
 
 
 class Database(Section):
-    """SQLAlchemy URL of the queue and the truth: ``sqlite:///path`` or ``postgresql+psycopg://…``."""
+    """The queue and the truth.
+
+    Attributes
+    ----------
+    url : str
+        SQLAlchemy URL: ``sqlite:///path``, or ``postgresql+psycopg://user@host/database``.
+    """
 
     url: str = "sqlite:///var/cxrd.db"
 
@@ -268,7 +274,13 @@ class Drift(Section):
 
 
 class Settings(BaseSettings):
-    """The whole tree; see each section for units and meaning."""
+    """The whole tree; see each section for units and meaning.
+
+    Attributes
+    ----------
+    crash_at, crash_how : str
+        For tests: end each role's first process at a named place, or freeze it there ("stop"); see cxrd/crashpoints.py.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,

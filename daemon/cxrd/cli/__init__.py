@@ -10,7 +10,7 @@ import sys
 import typer
 
 from cxrd import __version__
-from cxrd.cli import audit, backfill, explain, films, models, node, queue, setup, training
+from cxrd.cli import audit, backfill, explain, films, models, node, queue, reference, setup, training
 from cxrd.errors import ConfigError, CxrdError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ explain.register(app)
 backfill.register(app)
 models.register(app)
 training.register(app)
+reference.register(app)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback signature

@@ -76,12 +76,10 @@ def start(  # noqa: PLR0913, PLR0917 - an operator's switches
 
 
 def _count(settings: Settings, peer: Archive, database: Database, parts: list[Slice], *, as_json: bool) -> None:
-    from rich.progress import Progress  # noqa: PLC0415 - as in start
-
     from cxrd.backfill.fetch import search  # noqa: PLC0415 - as in start
 
     found: list[dict[str, Any]] = []
-    with Progress(transient=True, disable=as_json) as bar:
+    with printing.progress() as bar:
         task = bar.add_task("searching", total=sum(part.days for part in parts))
         for part, studies in search(peer, settings.dicom.ae_title, parts):
             with database.read() as connection:

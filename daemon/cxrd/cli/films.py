@@ -8,9 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
+from cxrd.cli import printing
 from cxrd.cli.node import Config
 from cxrd.errors import ConfigError, CxrdError
 from cxrd.peers import Destination
@@ -37,8 +36,12 @@ def analyse(
     """
     from cxrd.service.offline import analyse_files  # noqa: PLC0415 - listing studies should not load models
 
-    for line in analyse_files(_files(paths), load(config), out):
-        typer.echo(json.dumps(line, ensure_ascii=False))
+    files = _files(paths)
+    with printing.progress() as bar:
+        task = bar.add_task("analysing", total=len(files))
+        for line in analyse_files(files, load(config), out):
+            typer.echo(json.dumps(line, ensure_ascii=False))
+            bar.advance(task)
 
 
 def send(
@@ -62,8 +65,8 @@ def send(
             part10.write_bytes(as_dicom(path.read_bytes(), path.name))
             outgoing.append(Outgoing.of(part10))
         answers = store(destination, calling, outgoing)
-        console = Console(stderr=True)
-        results = list(track(answers, "Sending", total=len(outgoing), transient=True, console=console))
+        with printing.progress() as bar:
+            results = list(bar.track(answers, total=len(outgoing), description="sending"))
     failed = [result for result in results if result.outcome is not Outcome.STORED]
     for result in failed:
         typer.echo(f"{result.sop_uid}: {result.message}", err=True)

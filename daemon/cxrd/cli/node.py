@@ -57,8 +57,6 @@ def reconcile(
 
     Example: cxrd reconcile --dry-run
     """
-    from rich.progress import Progress  # noqa: PLC0415 - as in serve
-
     from cxrd.service.reconciliation import FOR_A_PERSON, Reconciliation  # noqa: PLC0415 - as in serve
     from cxrd.store.database import Database  # noqa: PLC0415 - as in serve
     from cxrd.store.payload import open_payloads  # noqa: PLC0415 - as in serve
@@ -70,7 +68,7 @@ def reconcile(
     settings = load(config)
     database = Database(settings.database.url)
     database.check_schema()
-    with Progress(transient=True, disable=as_json) as progress:
+    with printing.progress() as progress:
         task = progress.add_task("asking", total=None)
         found = list(
             Reconciliation(
@@ -153,14 +151,12 @@ def db_copy(
 
     Example: cxrd db copy sqlite:///var/cxrd.db postgresql+psycopg://cxrd@db/cxrd
     """
-    from rich.progress import Progress  # noqa: PLC0415 - as in serve
-
     from cxrd.store.copying import copy  # noqa: PLC0415 - as in serve
     from cxrd.store.database import Database  # noqa: PLC0415 - as in serve
 
     new = Database(target)
     new.upgrade()
-    with Progress(transient=True) as progress:
+    with printing.progress() as progress:
         task = progress.add_task("copying", total=None)
         moved = copy(Database(source), new, lambda table, rows: progress.update(task, advance=rows, description=table))
     for table, rows in moved.rows.items():

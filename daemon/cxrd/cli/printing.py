@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 
@@ -36,6 +37,13 @@ def rows(title: str, columns: Sequence[str], found: Iterable[Mapping[str, Any]],
     for row in found:
         table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
     Console().print(table)
+
+
+def progress() -> Progress:
+    """Show how far long work is and when it will be done; on standard error, and only where a person sees it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def clock(epoch_s: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -34,22 +35,33 @@ def register(app: typer.Typer) -> None:
 
 
 @studies.command("ls")
-def ls(
+def ls(  # noqa: PLR0913 - one argument for each option of the command
     config: Config = None,
-    state: Annotated[str | None, typer.Option(help="Only studies in this state.")] = None,
-    limit: Annotated[int, typer.Option(help="At most this many, newest first.")] = 50,
-    as_json: Json = False,  # noqa: FBT002 - a flag is what typer makes of it
+    *,
+    state: Annotated[str, typer.Option(help="Only studies in this state.")] = "",
+    source: Annotated[str, typer.Option(help="Only studies that this source sent.")] = "",
+    text: Annotated[str, typer.Option(help="Only those with this in the study UID or accession number.")] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Newest image then or later, local time."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
+    after: Annotated[str, typer.Option(help="Go on behind a study: its place, as the last page names it.")] = "",
+    as_json: Json = False,
 ) -> None:
     """List studies, newest first.
 
-    Example: cxrd studies ls --state failed
+    Example: cxrd studies ls --state failed --since 2026-01-31
     """
+    begin = since.timestamp() if since else 0.0
+    wanted = views.Wanted(state=state, source=source, text=text, after=after, since=begin)
     with Database(load(config).database.url).read() as connection:
-        found = [asdict(row) for row in views.studies(connection, limit=limit, wanted=views.Wanted(state=state or ""))]
+        studies_found = views.studies(connection, limit=limit, wanted=wanted)
     shown = ("uid", "accession", "state", "source", "last_image", "reason")
-    printing.rows(
-        "Studies", shown, [{**row, "last_image": printing.clock(row["last_at"])} for row in found], as_json=as_json
-    )
+    lines = [{**asdict(row), "place": row.place, "last_image": printing.clock(row.last_at)} for row in studies_found]
+    printing.rows("Studies", shown, lines, as_json=as_json)
+    if len(lines) == limit and not as_json:
+        typer.echo(f"there may be more: --after {lines[-1]['place']}", err=True)
 
 
 @studies.command("show")

@@ -49,12 +49,15 @@ class Wanted:
         Part of the Study Instance UID or of the accession number.
     after : str
         :attr:`StudyRow.place` of the study to go on from.
+    since : float
+        Only studies whose newest image came then or later, epoch seconds.
     """
 
     state: str = ""
     source: str = ""
     text: str = ""
     after: str = ""
+    since: float = 0.0
 
     @property
     def place(self) -> tuple[float, str]:
@@ -118,6 +121,8 @@ def studies(connection: Connection, *, limit: int, wanted: Wanted = Wanted()) ->
     at, uid = wanted.place
     if wanted.after:
         query = query.where(or_(s.c.last_at < at, and_(s.c.last_at == at, s.c.uid < uid)))
+    if wanted.since:
+        query = query.where(s.c.last_at >= wanted.since)
     if wanted.state:
         query = query.where(s.c.state == wanted.state)
     if wanted.source:
@@ -134,7 +139,8 @@ def studies(connection: Connection, *, limit: int, wanted: Wanted = Wanted()) ->
 def _fits(row: StudyRow, wanted: Wanted) -> bool:
     """Whether a line of quarantined objects is asked for."""
     source = not wanted.source or row.source == wanted.source
-    return source and wanted.text in row.uid and (not wanted.after or (row.last_at, row.uid) < wanted.place)
+    asked = source and wanted.text in row.uid and row.last_at >= wanted.since
+    return asked and (not wanted.after or (row.last_at, row.uid) < wanted.place)
 
 
 def _orphans(connection: Connection) -> list[StudyRow]:

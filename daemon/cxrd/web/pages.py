@@ -58,7 +58,7 @@ class Pages:
         asked = {key: request.query_params.get(key, "").strip() for key in ("state", "source", "text", "after")}
         with self._database.read() as connection:
             now = self._database.now(connection)
-            found = views.studies(connection, limit=SHOWN_STUDIES + 1, wanted=views.Wanted(**asked))
+            found = views.studies(connection, limit=SHOWN_STUDIES + 1, wanted=views.Wanted(since=0.0, **asked))
             last_image = views.last_instance_by_source(connection)
             told: dict[str, Any] = {
                 "now": now,

@@ -58,6 +58,22 @@ def test_studies_are_listed_for_people_and_programs(config: str) -> None:
     assert STUDY == json.loads(line)["uid"]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--source", "pacs", "--text", "A-1"), 1), (("--source", "other"), 0), (("--text", "B-1"), 0),
+        (("--since", "2001-01-01"), 1), (("--since", "2999-01-01"), 0), (("--state", "failed"), 0),
+    ],
+)  # fmt: skip
+def test_studies_are_looked_for(config: str, words: tuple[str, ...], expected: int) -> None:
+    """By state, source, time and text; the next page begins where the last one ended."""
+    lines = cxrd("studies", "ls", "--json", *words, "--config", config).stdout.splitlines()
+    assert expected == len(lines)
+    for line in lines:
+        done = cxrd("studies", "ls", "--json", "--after", json.loads(line)["place"], "--config", config)
+        assert ("", 0) == (done.stdout, done.returncode)
+
+
 @pytest.mark.parametrize("key", [STUDY, "A-1"])
 def test_a_study_is_shown_by_uid_or_accession(config: str, key: str) -> None:
     """Images, findings, objects, deliveries and the audit trail."""
