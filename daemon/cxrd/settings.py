@@ -74,19 +74,15 @@ class Models(Section):
     dir : Path or None
         Directory of ``<id>/<version>/`` packages; None takes the starter packages that come with cxrd.
     enabled : tuple of str
-        Model ids, each in the version that the database calls active; ``id@version`` pins one, whatever the
-        database says. Empty loads every id found.
+        Model ids, each in its active version; ``id@version`` pins one. Empty loads every id found.
     thresholds : dict of str to dict of str to float
         Operating points (0..1) that this site chose instead of the package's, by model id and class.
     refresh_s : float
         Seconds between two looks at which versions are active and which look on.
     auroc_margin : float
-        ``cxrd models promote`` refuses a version whose areas under the ROC curve may be worse than the active one's by
-        more than this, on the films that both were tested on.
-    shadow_films : int
-        Films that a version must have judged as shadow, where it was one, before it may be promoted.
-    shadow_agreement : float
-        Share (0..1) of its answers on them that must be those of the active version.
+        A version whose area under the ROC curve may be worse than the active one's by more is not promoted.
+    shadow_films, shadow_agreement : int, float
+        Films that a version on trial must have judged, and share (0..1) of its answers that must be the active one's.
     """
 
     dir: Path | None = None
@@ -279,7 +275,7 @@ class Settings(BaseSettings):
     Attributes
     ----------
     crash_at, crash_how : str
-        For tests: end each role's first process at a named place, or freeze it there ("stop"); see cxrd/crashpoints.py.
+        For tests: end ("kill") or freeze ("stop") each role's first process at a place of cxrd/crashpoints.py.
     """
 
     model_config = SettingsConfigDict(
