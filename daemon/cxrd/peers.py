@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -232,8 +233,10 @@ class Dicom(Section):
         Who we are and where we listen; port 0 takes a free one.
     sources : tuple of Source
         Empty accepts every caller as the source "any" (for a bench, not for a hospital).
+    listeners : int
+        Processes that take callers; 0 is one for each core, at most four.
     max_associations : int
-        Associations held at once; the next one is rejected with "local limit exceeded".
+        Associations held at once, by all of them; the next one is rejected with "local limit exceeded".
     max_object_mb : int
         Largest object taken, MiB; a larger one is answered 0xA700.
     timeout_s : float
@@ -248,6 +251,7 @@ class Dicom(Section):
     bind: str = "0.0.0.0"  # noqa: S104 - a DICOM listener serves the hospital network; sources limit who may speak
     port: Port = 11112
     sources: tuple[Source, ...] = ()
+    listeners: int = Field(0, ge=0, le=32)
     max_associations: int = Field(16, ge=1, le=1000)
     max_object_mb: int = Field(256, ge=1, le=4096)
     timeout_s: float = Field(60.0, gt=0, le=3600)
@@ -261,6 +265,10 @@ class Dicom(Section):
             msg = f"certificates of source {', '.join(bound)} can only be shown by TLS: add [dicom.tls]"
             raise ValueError(msg)
         return self
+
+    def processes(self) -> int:
+        """Listener processes to run."""
+        return self.listeners or min(4, os.cpu_count() or 1)
 
     def source_for(self, ae_title: str, address: str, shown: Shown | None = None) -> Source | None:
         """The source a caller is, or None when it may not speak to us."""

@@ -22,18 +22,27 @@ from support.node import free_port, until
 
 FILMS, ROUNDS = 12, 5
 LISTEN = """
-import sys, threading
+import os, sys, threading
 from pathlib import Path
+from cxrd.intake.doors import open_doors
 from cxrd.intake.listener import Listener
+from cxrd.intake.places import Places
 from cxrd.peers import Dicom
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
+from cxrd.watch.lifeline import die_with_parent
 from support.observing import Noted
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
-database = Database(f"sqlite:///{folder}/cxrd.db")
-database.upgrade()
+Database(f"sqlite:///{folder}/cxrd.db").upgrade()
 settings = Dicom(bind="127.0.0.1", port=port)
-Listener(settings, database, PayloadStore(folder / "payload"), min_free_bytes=0, observer=Noted()).start()
+doors = open_doors(settings)
+for _ in range(settings.processes() - 1):  # as the supervisor does
+    if not os.fork():
+        die_with_parent()
+        break
+parts = Database(f"sqlite:///{folder}/cxrd.db"), PayloadStore(folder / "payload")
+places = Places(folder / "associations")
+Listener(settings, *parts, min_free_bytes=0, observer=Noted(), places=places, doors=doors).start()
 threading.Event().wait()
 """
 
@@ -58,7 +67,7 @@ def echo(port: int) -> bool:
 
 
 def cxrd_listener(folder: Path, port: int) -> list[str]:
-    """Our listener alone, with its database and payload store."""
+    """Our listener processes alone, with their database and payload store."""
     return [sys.executable, "-c", LISTEN, str(folder), str(port)]
 
 

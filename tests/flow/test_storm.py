@@ -80,7 +80,15 @@ def test_a_storm_loses_nothing_and_doubles_nothing(
     kills = int(pytestconfig.getoption("--storm-kills"))
     make_package(tmp_path / "models")
     with database_url(kind, tmp_path) as url:
-        node = Node(tmp_path, pacs_port=pacs.port, models=tmp_path / "models", database=url, crashes=100_000, lease_s=4)
+        node = Node(
+            tmp_path,
+            pacs_port=pacs.port,
+            models=tmp_path / "models",
+            database=url,
+            crashes=100_000,
+            listeners=2,
+            lease_s=4,
+        )
         assert 0 == node.cli("db", "upgrade").returncode
         with node:
             sender = Sender(node, tmp_path)

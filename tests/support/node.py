@@ -23,6 +23,7 @@ CONFIG = """
 ae_title = "CXRD"
 bind = "127.0.0.1"
 port = {dicom}
+listeners = {listeners}
 [[dicom.sources]]
 name = "pacs"
 ae_title = "PACS"
@@ -114,6 +115,7 @@ class Node:
         quiet: float = 0.3,
         crashes: int = 50,
         lease_s: float = 60,
+        listeners: int = 1,
         commit: bool = False,
         archive_port: int = 0,
     ) -> None:
@@ -128,6 +130,7 @@ class Node:
                 quiet=quiet,
                 crashes=crashes,
                 lease=lease_s,
+                listeners=listeners,
                 commit=str(commit).lower(),
                 database=database or f"sqlite:///{folder}/cxrd.db",
                 folder=folder,

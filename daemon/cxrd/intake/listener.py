@@ -15,7 +15,9 @@ need. Status codes and what they mean to a sender:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from socket import socket
 from typing import Any
 from uuid import uuid4
 
@@ -28,11 +30,12 @@ from cxrd.crashpoints import reach
 from cxrd.errors import Reason, Refused, StoreError
 from cxrd.imaging.header import read_elements
 from cxrd.intake import contexts
+from cxrd.intake.doors import open_doors
 from cxrd.intake.places import ROOM as MOST
 from cxrd.intake.places import Places
 from cxrd.intake.receiving import MAX_PDU, Incoming
 from cxrd.intake.reception import Observer, Reception, Reports
-from cxrd.intake.server import Server, open_door
+from cxrd.intake.server import Server
 from cxrd.peers import Dicom, Source
 from cxrd.store import arrivals, carriers
 from cxrd.store.arrivals import Arrival, Received
@@ -93,6 +96,8 @@ class Listener:
         For metrics.
     places : Places or None
         Shared with other listeners of the node; None when there are none.
+    doors : sequence of socket
+        They listen already, and other processes may accept from them too; empty opens them here.
     reports : Reports or None
         Hears what destinations have committed; None where none is asked.
     """
@@ -106,6 +111,7 @@ class Listener:
         min_free_bytes: int,
         observer: Observer,
         places: Places | None = None,
+        doors: Sequence[socket] = (),
         reports: Reports | None = None,
     ) -> None:
         self._settings = settings
@@ -124,6 +130,7 @@ class Listener:
         self._ae.acse_timeout = settings.timeout_s
         self._ae.dimse_timeout = settings.timeout_s
         self._servers: list[Server] = []
+        self._doors = doors
         self._reports = reports
         self._reception = Reception(lambda: self._settings, observer, places or Places(), reports)
         self._credentials = tls.Credentials(settings.tls) if settings.tls else None
@@ -152,20 +159,18 @@ class Listener:
         if self._reports is not None:
             handlers.append((evt.EVT_N_EVENT_REPORT, self._reports))
         told = self._settings
-        if told.tls is None or not told.tls.only:
-            self._servers.append(Server(self._ae, open_door(told.bind, told.port), handlers, most=self._most))
-        if told.tls is not None:
-            door = open_door(told.bind, told.tls.port)
-            self._servers.append(
-                Server(
-                    self._ae,
-                    door,
-                    handlers,
-                    most=self._most,
-                    credentials=self._credentials,
-                    failed=self._on_failed_handshake,
-                )
+        secured: list[tls.Credentials | None] = [] if told.tls and told.tls.only else [None]
+        secured += [self._credentials] if told.tls else []
+        for door, credentials in zip(self._doors or open_doors(told), secured, strict=True):
+            server = Server(
+                self._ae,
+                door,
+                handlers,
+                most=self._most,
+                credentials=credentials,
+                failed=self._on_failed_handshake,
             )
+            self._servers.append(server)
         for server in self._servers:
             server.start()
         self._log.info("listening", ae_title=told.ae_title, ports=self.ports, tls=told.tls is not None)

@@ -19,7 +19,6 @@ from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from cxrd import tls
-from cxrd.errors import StoreError
 from cxrd.intake.receiving import receive
 
 _config.LOG_HANDLER_LEVEL = "none"  # its handlers describe every message, whether anybody listens or not
@@ -27,28 +26,6 @@ _config.LOG_HANDLER_LEVEL = "none"  # its handlers describe every message, wheth
 WAITING = 64
 """Connections of one door that have not asked for an association yet; the oldest gives way to one more."""
 HANDSHAKE_S = 10.0
-BACKLOG = 128
-
-
-def open_door(bind: str, port: int) -> socket.socket:
-    """Listen on an address.
-
-    Raises
-    ------
-    StoreError
-        It cannot be bound.
-    """
-    door = socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET)
-    try:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((bind, port))
-        door.listen(BACKLOG)
-    except OSError as error:
-        door.close()
-        raise StoreError(
-            f"cannot listen on {bind}:{port}: {error.strerror}", hint="is another program using the port?"
-        ) from error
-    return door
 
 
 class Waiting:

@@ -1,9 +1,12 @@
-"""The ``listen`` role: DICOM in."""
+"""The ``listen`` role: DICOM in, by one process of several."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cxrd.delivery.reports import Reports
 from cxrd.intake.listener import Listener
+from cxrd.intake.places import Places
 from cxrd.service.roles import Parts
 from cxrd.settings import Settings
 from cxrd.tls import Fault
@@ -21,6 +24,8 @@ def run(parts: Parts) -> None:
         min_free_bytes=parts.settings.storage.min_free_mb * 2**20,
         observer=ListenerMetrics(parts.metrics, [s.name for s in parts.settings.dicom.sources] or ["any"], list(Fault)),
         reports=reports,
+        places=Places(Path(parts.metrics_dir) / "associations"),
+        doors=parts.doors,
     )
 
     def follow(settings: Settings) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
+from socket import socket
 from threading import Event
 from typing import Any
 
@@ -39,6 +40,8 @@ class Parts:
     ----------
     metrics_dir : str
         Where the processes of this node keep their metrics.
+    doors : sequence of socket
+        Sockets that listen, for the role that takes callers.
     follow : callable
         To be called with what takes up new settings while the role runs.
     ready : callable
@@ -53,12 +56,21 @@ class Parts:
     metrics: m.Metrics
     worker_id: str
     metrics_dir: str
+    doors: Sequence[socket]
     follow: Callable[[Apply], None]
     ready: Callable[[], None]
     stop: Event
 
 
-def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metrics_dir: str, wire: Connection) -> None:
+def run_role(  # noqa: PLR0913, PLR0917 - what a process is born with
+    settings: Settings,
+    role: str,
+    worker_id: str,
+    restarts: int,
+    metrics_dir: str,
+    wire: Connection,
+    doors: Sequence[socket] = (),
+) -> None:
     """Run one role until SIGTERM; the target of a child process.
 
     Parameters
@@ -75,6 +87,8 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
         Where the processes of this node keep their metrics.
     wire : Connection
         Brings new settings from the supervisor.
+    doors : sequence of socket
+        Sockets that listen, for the role that takes callers.
     """
     die_with_parent()
     logs.configure(role, json=not sys.stderr.isatty())
@@ -100,7 +114,7 @@ def run_role(settings: Settings, role: str, worker_id: str, restarts: int, metri
         heartbeat.start()
 
     payload = open_payloads(settings.storage)
-    parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, follower.follow, ready, stop)
+    parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, doors, follower.follow, ready, stop)
     try:
         import_module(f"cxrd.service.role_{role}").run(parts)
         heartbeat.stop()

@@ -30,6 +30,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from cxrd import __version__
 from cxrd.errors import ConfigError, CxrdError, StoreError
+from cxrd.intake.doors import open_doors
 from cxrd.service.choosing import check_thresholds, registered
 from cxrd.service.reloading import check_tls, review, tell
 from cxrd.service.roles import run_role
@@ -46,9 +47,10 @@ HEALTHY_S = 60.0
 
 @dataclass(slots=True)
 class Child:
-    """One role's process and its history."""
+    """One process of a role and its history."""
 
     role: str
+    number: int = 1
     process: SpawnProcess | None = None
     wire: Connection | None = None
     worker_id: str = ""
@@ -58,6 +60,11 @@ class Child:
     due: float = 0.0
     beat: float | None = None
     beat_seen: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The role, and from its second process on the number."""
+        return self.role if self.number == 1 else f"{self.role}-{self.number}"
 
 
 class Supervisor:
@@ -81,7 +88,10 @@ class Supervisor:
         self._settings = settings
         self._read_again = read_again
         self._database = database
-        self._children = {role: Child(role) for role in roles}
+        several = {"listen": settings.dicom.processes()}
+        children = [Child(role, n + 1) for role in roles for n in range(several.get(role, 1))]
+        self._children = {child.name: child for child in children}
+        self._doors: tuple[socket.socket, ...] = ()
         self._context = multiprocessing.get_context("spawn")
         self._signals = 0
         self._asked_to_reload = False
@@ -147,7 +157,7 @@ class Supervisor:
                 for one in told:
                     if one.wire is not None:
                         tell(one.wire, old)
-                raise ConfigError(f"role {child.role} did not take it: {fault}")
+                raise ConfigError(f"role {child.name} did not take it: {fault}")
 
     def _audit(self, what: What, detail: dict[str, Any]) -> None:
         """Note which configuration is in force; a database that is away must not keep the node from it."""
@@ -182,19 +192,28 @@ class Supervisor:
             if beat is None or beat != child.beat:
                 child.beat, child.beat_seen = beat, now
             elif process is not None and now - child.beat_seen > self._settings.work.lease_s:
-                self._log.error("role has not beaten for a lease and is killed", silent=child.role, pid=process.pid)
+                self._log.error("role has not beaten for a lease and is killed", silent=child.name, pid=process.pid)
                 process.kill()
                 child.beat_seen = now
 
     def _start(self, child: Child) -> None:
+        if child.role == "listen" and not self._doors:
+            try:
+                self._doors = open_doors(self._settings.dicom)
+            except StoreError as error:
+                self._log.error("nobody can call", error=str(error))
+                self._later(child)
+                return
         child.worker_id = f"{child.role}@{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         child.wire, theirs = self._context.Pipe()
-        told = (self._settings, child.role, child.worker_id, child.restarts, self._metrics_dir, theirs)
-        process = self._context.Process(target=run_role, args=told, name=f"cxrd-{child.role}")
+        settings = self._settings if child.number == 1 else self._settings.model_copy(update={"crash_at": ""})
+        doors = self._doors if child.role == "listen" else ()
+        told = (settings, child.role, child.worker_id, child.restarts, self._metrics_dir, theirs, doors)
+        process = self._context.Process(target=run_role, args=told, name=f"cxrd-{child.name}")
         process.start()
         theirs.close()
         child.process, child.started = process, monotonic()
-        self._log.info("role started", started=child.role, pid=process.pid)
+        self._log.info("role started", started=child.name, pid=process.pid)
 
     def _ended(self, child: Child) -> None:
         process = child.process
@@ -204,12 +223,19 @@ class Supervisor:
         code = process.exitcode
         mark_process_dead(process.pid, self._metrics_dir)  # type: ignore[no-untyped-call]
         child.process = child.wire = None
-        child.failures = 0 if monotonic() - child.started > HEALTHY_S else child.failures + 1
+        if monotonic() - child.started > HEALTHY_S:
+            child.failures = -1
         child.restarts += 1
+        pause = self._later(child)
+        self._log.error("role ended; it will be started again", ended=child.name, code=code, again_in_s=round(pause, 1))
+        self._give_back(child.worker_id)
+
+    def _later(self, child: Child) -> float:
+        """Start a child again after a pause (seconds) that grows with its failures in a row."""
+        child.failures += 1
         pause = min(BACKOFF_CAP_S, 0.1 * 2.0 ** (child.failures - 1)) if child.failures else 0.0
         child.due = monotonic() + pause
-        self._log.error("role ended; it will be started again", ended=child.role, code=code, again_in_s=round(pause, 1))
-        self._give_back(child.worker_id)
+        return pause
 
     def _give_back(self, worker_id: str) -> None:
         """Void a dead child's leases now instead of at their end."""
@@ -227,6 +253,8 @@ class Supervisor:
     def _drain(self) -> None:
         self._log.info("draining: no new work is claimed")
         asked = self._signals
+        for door in self._doors:
+            door.close()
         running = [c.process for c in self._children.values() if c.process is not None]
         for process in running:
             process.terminate()

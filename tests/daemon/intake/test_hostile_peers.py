@@ -152,9 +152,10 @@ def test_a_command_without_an_end_is_cut_off(door: Door) -> None:
     association = door.associate()
     context = association.accepted_contexts[0].context_id
     assert context is not None
+    peer = raw(association)
     with pytest.raises(OSError, match=r".*"):
         for _ in range(1000):
-            raw(association).sendall(pdv(context, 1, b"x" * MAX_COMMAND))
+            peer.sendall(pdv(context, 1, b"x" * MAX_COMMAND))
     until(lambda: not association.is_alive() or association.is_aborted, seconds=30, what="the association ends")
     assert SUCCESS == door.store(film())
 

@@ -16,9 +16,9 @@ from cxrd.settings import Models, Settings, Web
 from cxrd.store.database import Database
 from support.certificates import Authority
 
-OLD = Settings()
+OLD = Settings(dicom=Dicom(listeners=1))
 NEW = Settings(
-    dicom=Dicom(sources=(Source(name="x", ae_title="X"),)),
+    dicom=Dicom(listeners=1, sources=(Source(name="x", ae_title="X"),)),
     destinations=(Destination(name="p", ae_title="P", host="h", port=104),),
     models=Models(thresholds={"charm": {"Mass": 0.5}}),
 )
