@@ -26,7 +26,7 @@ POINTS = tuple(
 def node_with_past(folder: Path, pacs: StandInPacs, films: int) -> tuple[Node, dict[str, bytes]]:
     """A node, and an archive with so many old films; each film's bytes by its study."""
     make_package(folder / "models")
-    node = Node(folder, pacs_port=pacs.port, models=folder / "models", lease_s=4, archive_port=pacs.port)
+    node = Node(folder, pacs_port=pacs.port, models=folder / "models", archive_port=pacs.port)
     pacs.query.knows["CXRD"] = ("127.0.0.1", node.port)
     made = [old_film(pacs.folder, day=f"202001{n + 1:02d}", rows=220, columns=210) for n in range(films)]
     return node, {str(film.StudyInstanceUID): bytes(film.PixelData) for film in made}
