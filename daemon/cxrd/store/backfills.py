@@ -57,6 +57,7 @@ def start(  # noqa: PLR0913 - what a backfill is
     connection.execute(select(schema.dest.c.name).where(schema.dest.c.name == archive).with_for_update())
     if running(connection, archive) is not None:
         return None
+    connection.execute(update(schema.dest).where(schema.dest.c.name == archive).values(paused=False))
     row = {
         "archive": archive,
         "first_date": first,

@@ -276,7 +276,12 @@ def test_it_rests_and_goes_on_and_ends_as_told(database: Database, payload: Payl
             assert backfills.cancel(connection, database.now(connection), "old", actor="test")
             assert not backfills.cancel(connection, 0.0, "old", actor="test")
         assert not past.step()
-    assert ["cancelled", "complete", "complete"] == sorted(state for state, *_ in past.outcomes().values())
+        past.pause(paused=True)
+        assert Backfill(database, archive(pacs.port)).step()
+    with database.read() as connection:
+        assert ["cancelled", "complete", "complete"] == sorted(
+            row["state"] for row in progress.studies(connection, past.id or 0)
+        )
     assert "cancelled" == past.state()
     assert 2 == len(rows(database, "SELECT * FROM instance"))
     assert 3 == len(films)
