@@ -7,6 +7,7 @@ and half are MONOCHROME1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydicom import Dataset
@@ -27,6 +28,7 @@ from cxrd.imaging.wording import (
     plain,
     says_nothing,
 )
+from cxrd.rules import SHIPPED, Admission
 
 RADIOGRAPHS = frozenset({sop.ComputedRadiographyImageStorage, sop.DigitalXRayImageStorageForPresentation})
 FOR_PROCESSING = frozenset({sop.DigitalXRayImageStorageForProcessing})
@@ -44,8 +46,13 @@ GREY = frozenset({"MONOCHROME1", "MONOCHROME2", ""})
 DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
 """Where a console names the film; study and procedure descriptions name the study and are not asked."""
 
-MIN_SIDE = 200
-"""Pixels; below it a film is a thumbnail. The smallest real film of the collection has more than twice as many."""
+CONTENT = {
+    "lateral": (Reason.LATERAL, "a lateral film"),
+    "turned": (Reason.TURNED, "a film that lies on its side or stands on its head"),
+    "inverted": (Reason.INVERTED, "a film with inverted greys"),
+    "not_chest": (Reason.NOT_CHEST_FILM, "no chest film"),
+}
+"""What kinds of picture are refused as."""
 
 QUOTED = 32
 """Characters of a header's value that a message repeats."""
@@ -66,25 +73,55 @@ class Admitted(NamedTuple):
     notes: tuple[str, ...]
 
 
-def judge(header: Dataset) -> Admitted:
+def judge(header: Dataset, rules: Admission = SHIPPED) -> Admitted:
     """Admit a frontal chest radiograph, or refuse with the first reason that applies.
 
     Parameters
     ----------
     header : Dataset
         Everything before the pixels.
+    rules : Admission
+        What a site decided, and its own words.
 
     Raises
     ------
     Refused
-        FOR_PROCESSING, SOP_CLASS, MODALITY, NO_PIXELS, COLOUR, MULTIFRAME, TOO_SMALL, BODY_PART or LATERAL.
+        FOR_PROCESSING, SOP_CLASS, MODALITY, LOCALIZER, NO_PIXELS, COLOUR, MULTIFRAME, TOO_SMALL, BURNED_IN, BODY_PART
+        or LATERAL.
     """
     words = plain(" ".join(text(header, keyword) for keyword in DESCRIPTIONS))
     _check_kind(header)
-    _check_matrix(header)
-    _check_body_part(header, words)
-    view, notes = _view(header, words)
-    return Admitted(view, notes + _lie(header))
+    _check_matrix(header, rules)
+    burned = _burned_in(header, rules)
+    _check_body_part(header, words, rules)
+    view, notes = _view(header, words, rules)
+    return Admitted(view, notes + _lie(header) + burned)
+
+
+def contradiction(shown: Mapping[str, float], view: View, rules: Admission) -> Refused | None:
+    """Hold what a film's pixels show against its header.
+
+    Parameters
+    ----------
+    shown : mapping of str to float
+        Probability of each kind of picture, 0..1; "frontal" among them.
+    view : View
+        What the header tells. A header that names a frontal view speaks for the film, so its pixels must contradict
+        strongly; where it names none they alone decide.
+    rules : Admission
+        The least probabilities.
+
+    Returns
+    -------
+    Refused or None
+        LATERAL, TURNED, INVERTED or NOT_CHEST_FILM, by the likeliest other kind; None where the film may pass.
+    """
+    least = rules.frontal_unnamed if view is View.UNKNOWN else rules.frontal_named
+    if shown["frontal"] >= least:
+        return None
+    kind = max((name for name in shown if name != "frontal"), key=lambda name: shown[name])
+    reason, words = CONTENT.get(kind, CONTENT["not_chest"])
+    return Refused(reason, f"the pixels show {words} (frontal {shown['frontal']:.2f}, {kind} {shown[kind]:.2f})")
 
 
 def _check_kind(header: Dataset) -> None:
@@ -101,9 +138,11 @@ def _check_kind(header: Dataset) -> None:
         raise Refused(Reason.MODALITY, f"modality {modality[:QUOTED]} is not CR or DX")
     if klass in CAPTURES and items(header, "SourceImageSequence"):
         raise Refused(Reason.SOP_CLASS, "a capture made from another image (a result, a key image) is not analysed")
+    if "LOCALIZER" in text(header, "ImageType").upper().split("\\")[2:3]:
+        raise Refused(Reason.LOCALIZER, "a localizer plans an examination and is no film of it")
 
 
-def _check_matrix(header: Dataset) -> None:
+def _check_matrix(header: Dataset, rules: Admission) -> None:
     rows, columns = number(header, "Rows"), number(header, "Columns")
     if not rows or not columns:
         raise Refused(Reason.NO_PIXELS, "the header gives no Rows or Columns")
@@ -111,35 +150,44 @@ def _check_matrix(header: Dataset) -> None:
         raise Refused(Reason.COLOUR, "a colour image is no radiograph")
     if (number(header, "NumberOfFrames") or 1) > 1:
         raise Refused(Reason.MULTIFRAME, "a multi-frame object is no single film")
-    if min(rows, columns) < MIN_SIDE:
-        raise Refused(Reason.TOO_SMALL, f"{columns:.0f} x {rows:.0f} pixels are fewer than {MIN_SIDE} a side")
+    if min(rows, columns) < rules.smallest:
+        raise Refused(Reason.TOO_SMALL, f"{columns:.0f} x {rows:.0f} pixels are fewer than {rules.smallest} a side")
 
 
 def _is_grey(header: Dataset) -> bool:
     return text(header, "PhotometricInterpretation").upper() in GREY
 
 
-def _check_body_part(header: Dataset, words: str) -> None:
+def _burned_in(header: Dataset, rules: Admission) -> tuple[str, ...]:
+    """Text in the pixels (C.7.6.1.1.5) may name the patient, and the picture that is sent back would show it."""
+    if text(header, "BurnedInAnnotation").upper() != "YES":
+        return ()
+    if rules.burned_in == "refuse":
+        raise Refused(Reason.BURNED_IN, "the header says that text is burnt into the pixels")
+    return ("the header says that text is burnt into the pixels",)
+
+
+def _check_body_part(header: Dataset, words: str, rules: Admission) -> None:
     part = plain(text(header, "BodyPartExamined"))
     codes = _codes(header, "AnatomicRegionSequence")
     if not says_nothing(part):
-        if not names_chest(part):
+        if not names_chest(part, rules.chest_words):
             raise Refused(Reason.BODY_PART, f"body part {part[:QUOTED]} is not the chest")
     elif codes:
         if not codes & CHEST_CODES:
             raise Refused(Reason.BODY_PART, "the anatomic region code is not the chest's")
-    elif names_other_part(words):
+    elif names_other_part(words, rules.other_words, rules.chest_words):
         raise Refused(Reason.BODY_PART, "the series or protocol description names another body part")
 
 
-def _view(header: Dataset, words: str) -> tuple[View, tuple[str, ...]]:
+def _view(header: Dataset, words: str, rules: Admission) -> tuple[View, tuple[str, ...]]:
     position = plain(text(header, "ViewPosition"))
     codes = _codes(header, "ViewCodeSequence")
     direction = text(header, "PatientOrientation").upper()[:1]
-    if lateral_in(position) or codes & LATERAL_CODES or direction in {"A", "P"}:
+    if lateral_in(position, rules.lateral_words) or codes & LATERAL_CODES or direction in {"A", "P"}:
         said = position or ("by code" if codes & LATERAL_CODES else f"rows run to {direction}")
         raise Refused(Reason.LATERAL, f"the header names a lateral or oblique view ({said[:QUOTED]})")
-    named = frontal_in(position)
+    named = frontal_in(position, rules.frontal_words)
     if named in {View.PA, View.AP}:
         return named, ()
     coded = sorted(FRONTAL_CODES[code] for code in codes & FRONTAL_CODES.keys())
@@ -147,7 +195,7 @@ def _view(header: Dataset, words: str) -> tuple[View, tuple[str, ...]]:
         return coded[0], ()
     if named or direction in {"L", "R"}:
         return View.FRONTAL, ()
-    lateral, frontal = lateral_in(words), frontal_in(words)
+    lateral, frontal = lateral_in(words, rules.lateral_words), frontal_in(words, rules.frontal_words)
     if lateral and not frontal:  # "CHEST PA AND LATERAL" names a study, not a film
         raise Refused(Reason.LATERAL, "the series or protocol description names a lateral view")
     if frontal and not lateral:

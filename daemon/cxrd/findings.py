@@ -60,6 +60,7 @@ class ClassRole(StrEnum):
     FINDING = "finding"  # a sign or disease: present or absent
     NORMAL = "normal"  # the film is normal
     OTHER = "other"  # abnormal in a way the model does not name
+    CONTENT = "content"  # what kind of picture it is: admission asks, no report ever says it
 
 
 class Box(Value):
@@ -168,6 +169,8 @@ class FilmRef(Value):
         Source matrix.
     mirrored : bool
         Image row direction points to the patient's right (``R\F``): image-left is the patient's left.
+    inverted : bool
+        The greys contradict the header and were shown, and judged, the other way round.
     """
 
     study_uid: str
@@ -179,6 +182,7 @@ class FilmRef(Value):
     columns: int
     view: View
     mirrored: bool = False
+    inverted: bool = False
 
 
 class FilmAnalysis(Value):
@@ -188,10 +192,13 @@ class FilmAnalysis(Value):
     ----------
     preview : str
         sha256 (hex) of the display-ready 8-bit PNG in the payload store ("" before it is stored).
+    notes : tuple of str
+        What a reader should know of the film: a view that was not named, a window that was ignored.
     """
 
     film: FilmRef
     preview: str = ""
+    notes: tuple[str, ...] = ()
     answers: tuple[ModelAnswer, ...]
 
     def present(self) -> tuple[tuple[ModelAnswer, Finding], ...]:

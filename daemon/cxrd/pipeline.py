@@ -7,7 +7,7 @@ No database, no socket, no clock: ``prepare`` runs in a decode process, ``analys
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -17,14 +17,18 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from cxrd import admission
-from cxrd.findings import FilmAnalysis, FilmRef, ModelAnswer, ModelRef, StudyAnalysis
+from cxrd.errors import PackageError, Reason, Refused
+from cxrd.findings import ClassRole, FilmAnalysis, FilmRef, ModelAnswer, ModelRef, StudyAnalysis
 from cxrd.imaging.decode import decode
 from cxrd.imaging.header import read_header
 from cxrd.imaging.lungs import lung_mask, mask_on
+from cxrd.imaging.polarity import is_inverted
 from cxrd.imaging.preprocess import Preprocess, apply, display
 from cxrd.inference.answers import answer
+from cxrd.rules import SHIPPED, Admission
 
 if TYPE_CHECKING:  # a decode process needs no ONNX Runtime in its address space
+    from cxrd.inference.content import ContentCheck
     from cxrd.inference.engine import Classifier
 
 ModelRun = Callable[[ModelRef, int, float, int | None], None]
@@ -33,7 +37,7 @@ ModelRun = Callable[[ModelRef, int, float, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the loaded models need of a film.
+    """What the loaded models need of a film, and the rules by which it is admitted.
 
     Attributes
     ----------
@@ -43,20 +47,40 @@ class Plan:
         Rows and columns of each lung mask that a model wants.
     preview_size : int
         Longer side of the preview, pixels.
+    rules : Admission
+        What is asked of a film.
     """
 
     preprocesses: tuple[Preprocess, ...]
     lung_grids: tuple[tuple[int, int], ...]
     preview_size: int
+    rules: Admission = SHIPPED
 
     @classmethod
-    def of(cls, classifiers: Iterable[Classifier], preview_size: int) -> Plan:
-        """Collect the distinct preprocesses of a model set."""
+    def of(
+        cls,
+        classifiers: Iterable[Classifier],
+        preview_size: int,
+        rules: Admission = SHIPPED,
+        check: ContentCheck | None = None,
+    ) -> Plan:
+        """Collect the distinct preprocesses of a model set and of the content check.
+
+        Raises
+        ------
+        PackageError
+            One of the models tells what a picture shows, not what a patient has.
+        """
         loaded = tuple(classifiers)
+        strangers = [c.ref.id for c in loaded if any(k.role is ClassRole.CONTENT for k in c.manifest.classes)]
+        if strangers:
+            raise PackageError(
+                f"{', '.join(strangers)} is a content check, no classifier of findings",
+                hint="name it in admission.content_model, and keep it out of models.dir",
+            )
         grids = (_grid(c) for c in loaded if c.takes_mask)
-        return cls(
-            tuple(dict.fromkeys(c.manifest.preprocess for c in loaded)), tuple(dict.fromkeys(grids)), preview_size
-        )
+        wanted = [c.manifest.preprocess for c in loaded] + ([check.preprocess] if check else [])
+        return cls(tuple(dict.fromkeys(wanted)), tuple(dict.fromkeys(grids)), preview_size, rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +132,17 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
         It is not a frontal chest radiograph that can be read; the reason is coded.
     """
     header = read_header(data)
-    admitted = admission.judge(header)
+    admitted = admission.judge(header, plan.rules)
     started = perf_counter()
     radiograph = decode(data)
     decoded = perf_counter()
-    pixels = radiograph.pixels[:, ::-1] if radiograph.mirrored else radiograph.pixels
+    shown, inverted, remarks = upright_greys(radiograph.pixels, plan.rules)
+    pixels = shown[:, ::-1] if radiograph.mirrored else shown
     inputs = {p: apply(p, pixels) for p in plan.preprocesses}
     mask = lung_mask(pixels) if plan.lung_grids else None  # once, whatever the grids
     lungs = {} if mask is None else {grid: mask_on(grid, mask) for grid in plan.lung_grids}
-    preview = display(radiograph.pixels, plan.preview_size)
-    rows, columns = radiograph.pixels.shape
+    preview = display(shown, plan.preview_size)
+    rows, columns = shown.shape
     film = FilmRef(
         study_uid=str(header.StudyInstanceUID),
         series_uid=str(header.get("SeriesInstanceUID", "") or ""),
@@ -128,10 +153,88 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
         columns=columns,
         view=admitted.view,
         mirrored=radiograph.mirrored,
+        inverted=inverted,
     )
     seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}
-    notes = (*admitted.notes, *radiograph.notes)
+    notes = (*admitted.notes, *radiograph.notes, *remarks)
     return Prepared(film, age_years(header), inputs, lungs, preview, notes, seconds)
+
+
+def upright_greys(pixels: NDArray[np.float32], rules: Admission) -> tuple[NDArray[np.float32], bool, tuple[str, ...]]:
+    """Films whose greys contradict the header, the other way round where the rules say so.
+
+    Returns
+    -------
+    float32 (rows, columns), bool and tuple of str
+        The film, whether it was turned over, and what a reader should know.
+
+    Raises
+    ------
+    Refused
+        INVERTED, where the rules refuse such films.
+    """
+    if not is_inverted(pixels):
+        return pixels, False, ()
+    match rules.inversion:
+        case "refuse":
+            raise Refused(Reason.INVERTED, "the greys are inverted against Photometric Interpretation; correct it")
+        case "note":
+            return pixels, False, ("the greys look inverted against the header",)
+        case _:
+            return 1 - pixels, True, ("the greys were inverted against the header, and are shown the other way round",)
+
+
+def screen(check: ContentCheck | None, films: Sequence[Prepared], rules: Admission) -> tuple[Prepared | Refused, ...]:
+    """Ask the pixels what the films show, in one batch.
+
+    Parameters
+    ----------
+    check : ContentCheck or None
+        None asks nothing.
+    films : sequence of Prepared
+        By a plan that knows the check.
+    rules : Admission
+        What follows.
+
+    Returns
+    -------
+    tuple of Prepared or Refused
+        One for each film, in order; a film may come back with a note.
+    """
+    if check is None or not films:
+        return tuple(films)
+    seen = check.look(np.stack([film.inputs[check.preprocess] for film in films]))
+    return tuple(_judged(film, shown, rules) for film, shown in zip(films, seen, strict=True))
+
+
+def _judged(film: Prepared, shown: Mapping[str, float], rules: Admission) -> Prepared | Refused:
+    refused = admission.contradiction(shown, film.film.view, rules)
+    if refused is None or rules.content == "refuse":
+        return refused or film
+    return replace(film, notes=(*film.notes, refused.message))
+
+
+def distinct(films: Sequence[Prepared], rules: Admission) -> tuple[Prepared | Refused, ...]:
+    """Look for the same pixels twice among the films of one study, in the order of their arrival.
+
+    Returns
+    -------
+    tuple of Prepared or Refused
+        One for each film, in order: a later copy comes back with a note, or as DUPLICATE.
+    """
+    first: dict[tuple[object, ...], str] = {}
+    return tuple(_once(film, first, rules) for film in films)
+
+
+def _once(film: Prepared, first: dict[tuple[object, ...], str], rules: Admission) -> Prepared | Refused:
+    key = (film.film.rows, film.film.columns, sha256(film.preview.tobytes()).digest())
+    other = first.setdefault(key, film.film.sop_uid)
+    if other == film.film.sop_uid:
+        return film
+    words = f"the same pixels as image {other} of this study"
+    if rules.duplicates == "refuse":
+        return Refused(Reason.DUPLICATE, words)
+    return replace(film, notes=(*film.notes, words))
 
 
 def age_years(header: Dataset) -> float | None:
@@ -181,7 +284,8 @@ def analyse(
                 answer(classifier.manifest, classifier.ref, outputs.probs[index], heat, film.film, film.age_years)
             )
     return tuple(
-        FilmAnalysis(film=film.film, answers=tuple(given)) for film, given in zip(prepared, answers, strict=True)
+        FilmAnalysis(film=film.film, notes=film.notes, answers=tuple(given))
+        for film, given in zip(prepared, answers, strict=True)
     )
 
 

@@ -19,6 +19,7 @@ from pydantic_settings import TomlConfigSettingsSource as TomlSource
 from cxrd.crashpoints import POINTS
 from cxrd.errors import ConfigError
 from cxrd.peers import Archive, Destination, Dicom, Port, Section, Source
+from cxrd.rules import Admission
 
 ROLES = ("listen", "infer", "build", "deliver", "fetch", "tick", "web")
 
@@ -292,6 +293,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     storage: Storage = Storage()
     models: Models = Models()
+    admission: Admission = Admission()
     inference: Inference = Inference()
     report: Report = Report()
     delivery: Delivery = Delivery()

@@ -40,6 +40,10 @@ def _finding(value: str, meaning: str, site: Code, scheme: str = "SCT") -> Term:
     return Term(ClassRole.FINDING, Code(value=value, scheme=scheme, meaning=meaning), site)
 
 
+def _content(value: str, meaning: str) -> Term:
+    return Term(ClassRole.CONTENT, Code(value=value, scheme=PRIVATE_SCHEME, meaning=meaning), CHEST)
+
+
 TERMS: Mapping[str, Term] = MappingProxyType(
     {
         # the fourteen labels of NIH ChestX-ray14, spelt as its tables spell them
@@ -65,5 +69,11 @@ TERMS: Mapping[str, Term] = MappingProxyType(
         "normal": Term(ClassRole.NORMAL, _sct("168733007", "Standard chest X-ray normal"), CHEST),
         "none": Term(ClassRole.NORMAL, _sct("168733007", "Standard chest X-ray normal"), CHEST),
         "other": Term(ClassRole.OTHER, _sct("168734001", "Standard chest X-ray abnormal"), CHEST),
+        # what a picture shows: for admission alone, never in a report
+        "frontal": Term(ClassRole.CONTENT, _sct("399033003", "Frontal projection"), CHEST),
+        "lateral": Term(ClassRole.CONTENT, _sct("399067008", "Lateral projection"), CHEST),
+        "turned": _content("TURNED", "Frontal film on its side or head"),
+        "inverted": _content("INVERTED", "Frontal film with inverted greys"),
+        "not_chest": _content("NOTCHEST", "Not a chest radiograph"),
     }
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import csv
-import gzip
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +12,12 @@ from pydicom import Dataset
 from pydicom import uid as sop
 
 from cxrd import report
-from cxrd.admission import Admitted, judge
+from cxrd.admission import contradiction, judge
 from cxrd.errors import Reason, Refused
 from cxrd.findings import ArtefactKind, View
 from cxrd.imaging.header import read_header
+from cxrd.rules import Admission
+from support import openi
 from support.analyses import FACTS, analysis, previews
 from support.datasets import DX, encoded, film
 
@@ -69,6 +68,9 @@ def reason(**changes: Any) -> Reason:
         ({"SOPClassUID": sop.SecondaryCaptureImageStorage, "Modality": "CR", "SamplesPerPixel": 3}, Reason.COLOUR),
         ({"SOPClassUID": sop.GrayscaleSoftcopyPresentationStateStorage, "Modality": "PR"}, Reason.SOP_CLASS),
         ({"SOPClassUID": sop.EncapsulatedPDFStorage, "Modality": "DOC"}, Reason.SOP_CLASS),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, Reason.LOCALIZER),
+        ({"BodyPartExamined": "КОЛЕНО", "SpecificCharacterSet": "ISO_IR 192"}, Reason.BODY_PART),
+        ({"BodyPartExamined": "", "SeriesDescription": "Genou face"}, Reason.BODY_PART),
     ],
 )
 def test_what_is_refused_and_why(changes: dict[str, Any], expected: Reason) -> None:
@@ -145,44 +147,73 @@ def test_messages_repeat_no_more_than_a_word_of_a_header() -> None:
     assert "\n" not in caught.value.message
 
 
-def header(row: dict[str, str]) -> Dataset:
-    """A header of the Open-i table."""
-    dataset = Dataset()
-    for name in (
-        "SOP Class UID",
-        "Modality",
-        "Rows",
-        "Columns",
-        "Samples per Pixel",
-        "Body Part Examined",
-        "View Position",
-    ):
-        if row[name]:
-            value: Any = int(row[name]) if name in {"Rows", "Columns", "Samples per Pixel"} else row[name]
-            setattr(dataset, name.replace(" per ", " Per ").replace(" ", ""), value)
-    if row["Patient Orientation"]:
-        dataset.PatientOrientation = ast.literal_eval(row["Patient Orientation"])
-    if row.get("Presentation Intent Type"):
-        dataset.PresentationIntentType = row["Presentation Intent Type"]
-    return dataset
+KINDS = ("frontal", "lateral", "turned", "inverted", "not_chest")
 
 
-def test_a_real_population(films: Path) -> None:
-    """Of 7,469 real headers: frontals in, laterals out, and no film refused for being blank."""
-    outcome: Counter[tuple[str, str]] = Counter()
-    with gzip.open(films / "openi-meta" / "nlmcxr_dicom_metadata.csv.gz", "rt") as table:
-        for row in csv.DictReader(table):
-            position = row["View Position"].upper()
-            truth = "frontal" if position in {"PA", "AP"} else "lateral" if position else "blank"
-            try:
-                said = judge(header(row))
-            except Refused as refused:
-                outcome[truth, str(refused.reason)] += 1
-            else:
-                assert isinstance(said, Admitted)
-                outcome[truth, "admitted"] += 1
-    totals = {truth: sum(n for (t, _), n in outcome.items() if t == truth) for truth in ("frontal", "lateral", "blank")}
-    assert {"frontal": 4016, "lateral": 867, "blank": 2586} == totals
-    assert outcome["frontal", "admitted"] >= 0.99 * totals["frontal"]
-    assert outcome["lateral", "lateral"] >= 0.99 * totals["lateral"]
-    assert outcome["blank", "admitted"] == totals["blank"]
+def test_burned_in_text_is_noted_or_refused() -> None:
+    """As the site decides: the picture that is sent back would show it."""
+    assert any("burnt" in note for note in judge(film(BurnedInAnnotation="YES")).notes)
+    assert not judge(film(BurnedInAnnotation="NO")).notes
+    with pytest.raises(Refused) as caught:
+        judge(film(BurnedInAnnotation="YES"), Admission(burned_in="refuse"))
+    assert Reason.BURNED_IN == caught.value.reason
+
+
+def test_a_site_has_words_and_limits_of_its_own() -> None:
+    """What the lists do not know is configured, not programmed."""
+    czech = film(BodyPartExamined="HRUDNIK", ViewPosition="", PatientOrientation="", SeriesDescription="bocni")
+    with pytest.raises(Refused):
+        judge(czech)
+    assert View.UNKNOWN == judge(czech, Admission(chest_words=("Hrudník",))).view
+    with pytest.raises(Refused) as caught:
+        judge(czech, Admission(chest_words=("Hrudník",), lateral_words=("boční",)))
+    assert Reason.LATERAL == caught.value.reason
+    with pytest.raises(Refused):
+        judge(film(), Admission(smallest=300))
+
+
+def shown(**said: float) -> dict[str, float]:
+    """What a content check says of a film: the named kinds, and the rest spread over the others."""
+    rest = (1 - sum(said.values())) / (len(KINDS) - len(said))
+    return {kind: said.get(kind, rest) for kind in KINDS}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "view", "expected"),
+    [
+        (shown(frontal=0.9), View.UNKNOWN, None),
+        (shown(frontal=0.4, lateral=0.5), View.UNKNOWN, Reason.LATERAL),
+        (shown(frontal=0.4, lateral=0.5), View.PA, None),  # the header speaks for it
+        (shown(frontal=0.01, lateral=0.9), View.PA, Reason.LATERAL),
+        (shown(frontal=0.01, turned=0.9), View.AP, Reason.TURNED),
+        (shown(frontal=0.01, inverted=0.9), View.FRONTAL, Reason.INVERTED),
+        (shown(frontal=0.2, not_chest=0.7), View.UNKNOWN, Reason.NOT_CHEST_FILM),
+        ({"frontal": 0.1, "hand": 0.9}, View.UNKNOWN, Reason.NOT_CHEST_FILM),  # a site's own check may know more
+    ],
+)
+def test_pixels_that_contradict_the_header(pixels: dict[str, float], view: View, expected: Reason | None) -> None:
+    """Strongly, where it names a frontal view; where it names none, they alone decide."""
+    found = contradiction(pixels, view, Admission())
+    assert expected == (found and found.reason)
+
+
+def test_a_site_decides_how_much_is_enough() -> None:
+    """Thresholds are rules, not code."""
+    assert contradiction(shown(frontal=0.3), View.PA, Admission(frontal_named=0.4))
+    assert not contradiction(shown(frontal=0.3), View.UNKNOWN, Admission(frontal_unnamed=0.2))
+
+
+def test_a_real_population(films: Path, root: Path) -> None:
+    """Of 7,469 real headers: frontals in, laterals out, and no film refused for being blank; the page tells it."""
+    confusion = openi.confusion(films)
+    totals = {truth: sum(outcomes.values()) for truth, outcomes in confusion.items()}
+    assert 7469 == sum(totals.values())
+    frontal = Counter(confusion["PA"]) + Counter(confusion["AP"])
+    lateral = sum((Counter(outcomes) for truth, outcomes in confusion.items() if "L" in truth), Counter())
+    assert (4016, 867) == (frontal.total(), lateral.total())
+    admitted = sum(n for outcome, n in frontal.items() if outcome.startswith("admitted"))
+    assert admitted >= 0.99 * frontal.total()
+    assert lateral["refused: lateral"] >= 0.99 * lateral.total()
+    assert {"admitted: unknown": 2586} == confusion["(blank)"]  # the pixels are asked
+    page = (root / "docs" / "explanation" / "admission.md").read_text("utf-8")
+    assert openi.table(confusion) in page, "PYTHONPATH=tests python -m support.openi ../shared/data"

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
 
 from cxrd import pipeline
+from cxrd.demo.samples import samples
+from cxrd.errors import PackageError, Reason, Refused
 from cxrd.findings import FilmAnalysis, ModelRef
 from cxrd.imaging.lungs import lung_mask
+from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier, load
-from cxrd.pipeline import Plan, Prepared, analyse, prepare
+from cxrd.pipeline import Plan, Prepared, analyse, distinct, prepare, screen
+from cxrd.rules import Admission
 from support.datasets import encoded, film, pixels
 from support.packages import GATE, SIDE, make_package
 
@@ -129,3 +136,96 @@ def test_a_gated_model_may_take_lungs(tmp_path: Path) -> None:
     means = stripes(one.inputs[always.manifest.preprocess] * one.lungs[SIDE, SIDE])
     first, second = (np.exp(10 * m) / np.exp(10 * m).sum() for m in (means, means[::-1]))
     np.testing.assert_allclose(probabilities(analysis), 0.25 * first + 0.75 * second, atol=1e-4)
+
+
+def phantom() -> bytes:
+    """A film of the demonstration."""
+    return samples("p", rows=256)["normal"]
+
+
+def negative(data: bytes) -> bytes:
+    """The same film under a header that says the opposite of its greys."""
+    dataset = pydicom.dcmread(BytesIO(data))
+    dataset.PhotometricInterpretation, dataset.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+    return encoded(dataset)
+
+
+def test_inverted_greys_are_shown_the_other_way_round_and_it_is_said(tmp_path: Path) -> None:
+    """Models and picture see the film that the header should have named."""
+    models = [load(make_package(tmp_path), "cpu")]
+    straight, turned = prepared(models, phantom(), negative(phantom()))
+    assert (False, True) == (straight.film.inverted, turned.film.inverted)
+    assert any("inverted against the header" in note for note in turned.notes)
+    np.testing.assert_allclose(straight.preview.astype(int), turned.preview.astype(int), atol=1)
+    first, second = (probabilities(found) for found in analyse(models, [straight, turned]))
+    np.testing.assert_allclose(first, second, atol=1e-3)
+
+
+def test_a_site_may_refuse_inverted_greys_or_leave_them(tmp_path: Path) -> None:
+    """Never silently: left alone, they are noted."""
+    models = [load(make_package(tmp_path), "cpu")]
+    with pytest.raises(Refused) as caught:
+        prepare(negative(phantom()), "0" * 64, Plan.of(models, 128, Admission(inversion="refuse")))
+    assert Reason.INVERTED == caught.value.reason
+    left = prepare(negative(phantom()), "0" * 64, Plan.of(models, 128, Admission(inversion="note")))
+    assert not left.film.inverted
+    assert any("look inverted" in note for note in left.notes)
+
+
+def check_of(tmp_path: Path) -> ContentCheck:
+    """A content check that calls a film what its brightest stripe stands for: frontal, lateral, not_chest, turned."""
+    classes = ("frontal", "lateral", "not_chest", "turned")
+    return ContentCheck(load(make_package(tmp_path, classes=classes, task="multiclass", id="kinds", heat=None), "cpu"))
+
+
+def striped_film(stripe: int, **changes: Any) -> bytes:
+    """A grey film with one white stripe of four."""
+    picture = np.full((256, 240), 1200, np.uint16)
+    picture[:, stripe * 60 : (stripe + 1) * 60] = 4000
+    dataset = film(**changes)
+    pixels(dataset, picture, bits_stored=12)
+    return encoded(dataset)
+
+
+def test_pixels_have_the_last_word_on_what_a_film_is(tmp_path: Path) -> None:
+    """Films of several studies are asked in one batch; each is admitted, or refused with its own reason."""
+    models, check = [load(make_package(tmp_path), "cpu")], check_of(tmp_path)
+    rules = Admission(inversion="note")
+    plan = Plan.of(models, 128, rules, check)
+    assert 1 == len(plan.preprocesses)  # the check shares the models' input
+    films = [prepare(striped_film(k, ViewPosition="", PatientOrientation=""), "0" * 64, plan) for k in range(4)]
+    said = screen(check, films, rules)
+    assert films[0] is said[0]
+    reasons = [each.reason for each in said if isinstance(each, Refused)]
+    assert [Reason.LATERAL, Reason.NOT_CHEST_FILM, Reason.TURNED] == reasons
+    assert tuple(films) == screen(None, films, rules)
+
+
+def test_a_contradiction_may_be_noted_instead(tmp_path: Path) -> None:
+    """The film is judged, and the reader is told."""
+    models, check = [load(make_package(tmp_path), "cpu")], check_of(tmp_path)
+    rules = Admission(content="note", inversion="note")
+    plan = Plan.of(models, 128, rules, check)
+    (found,) = screen(check, [prepare(striped_film(1), "0" * 64, plan)], rules)
+    assert isinstance(found, Prepared)
+    (analysis,) = analyse(models, [found])
+    assert any("the pixels show a lateral film" in note for note in analysis.notes)
+
+
+def test_a_content_check_is_no_classifier_of_findings(tmp_path: Path) -> None:
+    """Among the models it would put "lateral" into a report."""
+    kinds = load(make_package(tmp_path, classes=("frontal", "lateral"), task="multiclass", id="kinds"), "cpu")
+    with pytest.raises(PackageError, match="content check"):
+        Plan.of([kinds], 128)
+
+
+def test_the_same_pixels_twice_in_a_study_are_noticed(tmp_path: Path) -> None:
+    """A PACS may store a copy under another UID; another film of the same size is none."""
+    films = prepared([load(make_package(tmp_path), "cpu")], chest(stripe=0), chest(stripe=0), chest(stripe=1))
+    first, copy, other = distinct(films, Admission())
+    assert (films[0], films[2]) == (first, other)
+    assert isinstance(copy, Prepared)
+    assert films[0].film.sop_uid in copy.notes[-1]
+    refused = distinct(films, Admission(duplicates="refuse"))[1]
+    assert isinstance(refused, Refused)
+    assert Reason.DUPLICATE == refused.reason

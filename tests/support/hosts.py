@@ -37,6 +37,8 @@ dir = "{payload}"
 min_free_mb = 16
 [models]
 dir = "{models}"
+[admission]
+content = "off"
 [inference]
 decode_processes = 0
 threads = 1

@@ -44,6 +44,8 @@ dir = "{folder}/payload"
 min_free_mb = 16
 [models]
 dir = "{models}"
+[admission]
+content = "off"
 [inference]
 decode_processes = 1
 [delivery]

@@ -1,17 +1,25 @@
-"""Real headers: the rows of the Open-i table, each as a film's header with a phantom's pixels left out."""
+"""Real headers: the rows of the Open-i table, each as a film's header with a phantom's pixels left out.
+
+``PYTHONPATH=tests python -m support.openi ../shared/data`` prints what admission makes of them, by View Position.
+"""
 
 from __future__ import annotations
 
 import ast
 import csv
 import gzip
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from cxrd.admission import judge
+from cxrd.errors import Refused
 
 TABLE = Path("openi-meta") / "nlmcxr_dicom_metadata.csv.gz"
 
@@ -91,3 +99,29 @@ def _values(cell: str) -> Any:
     if cell.startswith("["):
         return [str(v) for v in ast.literal_eval(cell)]
     return cell
+
+
+def confusion(films: Path) -> dict[str, dict[str, int]]:
+    """What becomes of every header, by the View Position that it has: ``admitted: PA``, ``refused: lateral``, ...."""
+    found: dict[str, Counter[str]] = {}
+    for row in rows(films):
+        truth = row["View Position"].upper() or "(blank)"
+        try:
+            outcome = f"admitted: {judge(header(row)).view}"
+        except Refused as refused:
+            outcome = f"refused: {refused.reason}"
+        found.setdefault(truth, Counter())[outcome] += 1
+    return {truth: dict(found[truth]) for truth in sorted(found, key=lambda t: -found[t].total())}
+
+
+def table(told: Mapping[str, Mapping[str, int]]) -> str:
+    """A confusion as Markdown."""
+    outcomes = sorted({outcome for row in told.values() for outcome in row})
+    lines = [["View Position", "films", *outcomes], ["---"] * (len(outcomes) + 2)]
+    for truth, row in told.items():
+        lines.append([truth, str(sum(row.values())), *(str(row.get(outcome, "")) for outcome in outcomes)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    print(table(confusion(Path(sys.argv[1]))))

@@ -1,13 +1,16 @@
 """The words and codes in which headers name a body part and a projection.
 
 Headers are typed by people in their own language: accents, dots and underscores go first, then words are matched.
-A word list never proves anything, so each is short, and a value that matches none tells nothing.
+A word list never proves anything, so each is short, and a value that matches none tells nothing. The lists cover
+English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish, Russian, Greek, Turkish, Chinese and
+Japanese; a site adds its own (`cxrd.rules`).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from cxrd.findings import View
 
@@ -16,27 +19,50 @@ NOTHING = frozenset(
 )
 """What consoles write into a field that nobody filled."""
 
-CHEST = re.compile(
-    r"CHEST|THORA[CKX]|TORA[CKX]|LUNG|PULM|\bRIB|BRUST|POITRINE|PECHO|HEART|STERN|MEDIASTIN|\bCXR\b|ГРУД|胸"
+
+def _any(*words: str) -> re.Pattern[str]:
+    """One pattern of many, spelt as :func:`plain` spells a header."""
+    return re.compile("|".join(words))
+
+
+CHEST = _any(
+    r"CHEST|THORA[CKX]|TORA[CKX]|LUNG|PULM|\bRIBS?\b|RIBCAGE|HEART|STERN[UA]|MEDIASTIN|\bCXR\b",
+    r"BRUST|RIPPE|POITRINE|POUMON|GRIL COSTAL|PECHO|PULMO|COSTILL|POLMON|PEITO|BORSTKAS|LONGEN|BROSTKORG",
+    r"KLATK|PLUCA?\b|ГРУД|ЛЕГКИ|ОГК|ΘΩΡΑΚ|ΠΝΕΥΜΟΝ|GOGUS|AKCIGER|胸|肺",
 )
-NOT_CHEST = re.compile(r"SPINE|WIRBEL|COLUMNA|COLONNE|RACHIS|LUMB")
+NOT_CHEST = _any(
+    r"SPINE|WIRBEL|\bBWS\b|COLUMNA|COLONN[AE]|COLUNA|RACHIS|LUMB|WERVEL|KOTPELARE|RYGGRAD|KREGOSLUP",
+    r"ПОЗВОНОЧ|ΣΠΟΝΔΥΛ|OMURGA|脊|椎",
+)
 """Parts that are named by a chest word (a thoracic spine)."""
 
-ELSEWHERE = re.compile(
-    r"ABDOM|\bKUB\b|PELVI|BECKEN|KNEE|\bKNIE|SKULL|SCHADEL|SPINE|WIRBEL|RACHIS|LUMB|\bHIP\b|HUFTE|SHOULDER|SCHULTER"
-    r"|ANKLE|WRIST|ELBOW|\bHAND\b|\bFOOT\b|FEMUR|TIBIA|HUMERUS|MAMM|DENTAL"
+ELSEWHERE = _any(
+    r"ABDOM|BAUCH|VENTRE|ADDOM|BUIK|BRZUCH|ЖИВОТ|БРЮШН|ΚΟΙΛΙ|KARIN|腹|\bKUB\b",
+    r"PELVI|BECKEN|BASSIN|BACINO|\bBACIA\b|BEKKEN|MIEDNIC|\bТАЗА?\b|ΛΕΚΑΝ|骨盤|骨盆",
+    r"KNEE|\bKNIE|GENOU|RODILLA|GINOCCHI|JOELHO|\bKNA|KOLAN|КОЛЕН|ΓΟΝΑΤ|\bDIZ\b|膝",
+    r"SKULL|SCHADEL|\bCRAN[EI]|SCHEDEL|SKALLE|CZASZK|ЧЕРЕП|ΚΡΑΝΙ|KAFATAS|頭|颅|SINUS|NASENNEBEN",
+    r"SPINE|WIRBEL|RACHIS|COLUMNA|COLONN[AE]|COLUNA|LUMB|WERVEL|KOTPELARE|KREGOSLUP|ПОЗВОНОЧ|ΣΠΟΝΔΥΛ|OMURGA|椎",
+    r"\bHIPS?\b|HUFTE|HANCHE|CADERA|QUADRIL|\bHEUP|\bHOFT|BIODR|ТАЗОБЕДР|ΙΣΧΙ|KALCA|髋|股関節",
+    r"SHOULDER|SCHULTER|EPAULE|HOMBRO|SPALLA|OMBRO|SCHOUDER|\bAXEL\b|\bBARK|ПЛЕЧ|\bΩΜΟ|OMUZ|肩",
+    r"ANKLE|SPRUNGGELENK|CHEVILLE|TOBILLO|CAVIGLIA|TORNOZELO|ENKEL|FOTLED|ГОЛЕНОСТОП|足関節|踝",
+    r"WRIST|HANDGELENK|POIGNET|MUNECA|\bPOLSO|PUNHO|HANDLED|NADGARST|ЗАПЯСТ|EL BILEK|手関節|腕",
+    r"ELBOW|ELLENBOGEN|\bCOUDE|\bCODO\b|GOMITO|COTOVELO|ELLEBOOG|ARMBAG|LOKIEC|ЛОКТ|DIRSEK|肘",
+    r"\bHANDS?\b|\bMANO\b|\bMAIN\b|КИСТ|\b[ΧX]ΕΡΙ|手|\bFOOT\b|\bFEET\b|\bFUSS|\bPIED\b|\bVOET|\bСТОП|足",
+    r"FEMUR|TIBIA|HUMERUS|MAMM|DENTAL|ZAHN",
 )
 """Other parts, as descriptions name them; they count only where no chest word stands beside them."""
 
-LATERAL = re.compile(
-    r"(?<!BI)(?<!COL)(?<!UNI)LATERAL(?!ITY)|\bLAT\b|\bLL\b|\bRL\b|\bLATERO|\bPROFIL|\bPERFIL\b|\bSEITL"
-    r"|OBLIQ|\bOBL\b|\bSCHRAG|DECUB|\b[LR]LD\b|\b[LR]LO\b|\b[LR][AP]O\b"
+LATERAL = _any(
+    r"(?<!BI)(?<!COL)(?<!UNI)LATERAL(?!ITY)|\bLAT\b|\bLL\b|\bRL\b|\bLATERO|\bPROFIL|\bPERFIL\b|\bSEITL|\bSEITENBILD",
+    r"ZIJDELINGS|\bDWARS|\bSIDOBILD|\bSIDA\b|BOCZN|БОКОВ|ΠΛΑΓΙ|\bYAN\b|[侧側]位|側面",
+    r"OBLIQ|OBLIC|\bOBL\b|\bSCHRAG|SCHUIN|SKOSN|КОСАЯ|КОСОИ|ΛΟΞ|OBLIK|斜位",
+    r"DECUB|\b[LR]LD\b|\b[LR]LO\b|\b[LR][AP]O\b",
 )
 """Lateral, oblique and decubitus projections, with the defined terms of View Position (C.8.3.1, C.8.11.2)."""
 
-_PA = re.compile(r"\bPA\b|POSTERO[ -]?ANTERIOR")
-_AP = re.compile(r"\bAP\b|ANTERO[ -]?POSTERIOR")
-_FRONTAL = re.compile(r"FRONTAL|\bFACE\b|\bFRENTE\b")
+_PA = _any(r"\bPA\b|POSTERO[ -]?ANTERIOR|POSTEROANTERIEUR|TYLNO-PRZEDNI|ЗАДНЕ-?ПЕРЕДН|ΟΠΙΣΘΟΠΡΟΣΘΙ|[后後]前位")
+_AP = _any(r"\bAP\b|ANTERO[ -]?POSTERIOR|PRZEDNIO-TYLN|ПЕРЕДНЕ-?ЗАДН|ΠΡΟΣΘΙΟΠΙΣΘΙ|ΠΡΟΣΘΟΠΙΣΘΙ|前[后後]位")
+_FRONTAL = _any(r"FRONTAL|\bFACE\b|\bFRENTE\b|ПРЯМАЯ|ПРЯМОИ|ΜΕΤΩΠΙΑΙ|正面|正位")
 _DOTTED = re.compile(r"\b(P[.\-/ ]{1,2}A|A[.\-/ ]{1,2}P)\b")
 
 LATERAL_CODES = frozenset(
@@ -66,11 +92,14 @@ CHEST_CODES = frozenset(
 )  # fmt: skip
 
 
+_LETTERS = str.maketrans({"_": " ", "Ł": "L", "Ø": "O", "Æ": "AE"})
+"""Letters that are no letter and accent to Unicode."""
+
+
 def plain(words: str) -> str:
     """Upper case without accents, underscores and dots; ``p.a.`` becomes ``PA``."""
     bare = "".join(c for c in unicodedata.normalize("NFKD", words) if not unicodedata.combining(c))
-    spaced = bare.upper().replace("_", " ")
-    joined = _DOTTED.sub(lambda match: match[0][0] + match[0][-1], spaced)
+    joined = _DOTTED.sub(lambda match: match[0][0] + match[0][-1], bare.upper().translate(_LETTERS))
     return " ".join(joined.replace(".", " ").split())
 
 
@@ -79,24 +108,28 @@ def says_nothing(part: str) -> bool:
     return part in NOTHING or not any(c.isalnum() for c in part)
 
 
-def names_chest(words: str) -> bool:
-    """Whether plain words name the chest, and not the spine behind it."""
-    return bool(CHEST.search(words)) and not NOT_CHEST.search(words)
+def names_chest(words: str, more: Sequence[str] = ()) -> bool:
+    """Whether plain words name the chest, and not the spine behind it; ``more`` are a site's own words."""
+    return _among(words, more) or (bool(CHEST.search(words)) and not NOT_CHEST.search(words))
 
 
-def names_other_part(words: str) -> bool:
+def names_other_part(words: str, more: Sequence[str] = (), chest: Sequence[str] = ()) -> bool:
     """Whether plain words name another part of the body and not the chest."""
-    return bool(ELSEWHERE.search(words)) and not names_chest(words)
+    return (bool(ELSEWHERE.search(words)) or _among(words, more)) and not names_chest(words, chest)
 
 
-def frontal_in(words: str) -> View | None:
+def frontal_in(words: str, more: Sequence[str] = ()) -> View | None:
     """The frontal projection that plain words name; FRONTAL where they name both PA and AP."""
     pa, ap = bool(_PA.search(words)), bool(_AP.search(words))
     if pa != ap:
         return View.PA if pa else View.AP
-    return View.FRONTAL if pa or _FRONTAL.search(words) else None
+    return View.FRONTAL if pa or _FRONTAL.search(words) or _among(words, more) else None
 
 
-def lateral_in(words: str) -> bool:
+def lateral_in(words: str, more: Sequence[str] = ()) -> bool:
     """Whether plain words name a lateral, oblique or decubitus projection."""
-    return bool(LATERAL.search(words))
+    return bool(LATERAL.search(words)) or _among(words, more)
+
+
+def _among(words: str, more: Sequence[str]) -> bool:
+    return any(re.search(rf"(?<!\w){re.escape(plain(word))}(?!\w)", words) for word in more)

@@ -18,8 +18,11 @@ RESCALE_TYPE = "US"
 """Unspecified units, where the source names none (C.11.1.1.2)."""
 
 
-def state(made: Dataset, source: Dataset) -> None:
-    """Put the three steps of ``source`` into a presentation state; what cannot be read is left out."""
+def state(made: Dataset, source: Dataset, *, inverted: bool) -> None:
+    """Put the three steps of ``source`` into a presentation state; what cannot be read is left out.
+
+    ``inverted`` greys contradict the header, and the state shows them the other way round.
+    """
     signed = number(source, "PixelRepresentation") == 1
     modality = _lut(source, "ModalityLUTSequence", signed=signed)
     slope, intercept = number(source, "RescaleSlope"), number(source, "RescaleIntercept")
@@ -41,7 +44,7 @@ def state(made: Dataset, source: Dataset) -> None:
             voi.VOILUTFunction = window[2]
     if len(voi):
         made.SoftcopyVOILUTSequence = [voi]
-    made.PresentationLUTShape = "INVERSE" if inverse(source) else "IDENTITY"
+    made.PresentationLUTShape = "INVERSE" if inverse(source) != inverted else "IDENTITY"
 
 
 def spacing(made: Dataset, source: Dataset) -> None:

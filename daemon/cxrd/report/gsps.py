@@ -48,7 +48,7 @@ def build(film: Film, imprint: Imprint) -> bytes:
     made.PresentationCreationDate, made.PresentationCreationTime = made.ContentDate, made.ContentTime
     del made.ContentDate, made.ContentTime  # no attributes of this IOD
     made.ReferencedSeriesSequence = [in_series(film, "ReferencedImageSequence")]
-    greyscale.state(made, source)
+    greyscale.state(made, source, inverted=found.film.inverted)
     made.DisplayedAreaSelectionSequence = [_whole_film(film)]
     localised = [(a, x) for a, x in found.present() if x.boxes]
     graphics = {

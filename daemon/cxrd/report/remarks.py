@@ -16,9 +16,10 @@ from cxrd.report.uids import series_of
 
 
 def remarks(films: Sequence[FilmAnalysis], facts: ReportFacts) -> list[str]:
-    """Research use, then each model's note on whether a film lies inside its intended use; each once."""
+    """Research use, notes on each film, each model's on whether it lies inside its intended use; each once."""
     said = [RESEARCH_USE] if facts.research_use else []
     for film in films:
+        said += film.notes
         said += [
             f"{a.model.id} {a.model.version}: applicability {a.applicability}; {a.note}" for a in film.answers if a.note
         ]

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cxrd.errors import ConfigError, CxrdError, StoreError
-from cxrd.inference import engine
+from cxrd.inference import content, engine
 from cxrd.inference.lifecycle import Entry
 from cxrd.service.certificates import tls
 from cxrd.service.choosing import check_thresholds, chosen
@@ -172,8 +172,20 @@ def _models(settings: Settings, database: Database | None) -> Iterator[Check]:
             found=f"{one.stage}{pinned}, digest {classifier.ref.digest[:12]}, runs on {provider}",
             todo="a GPU is here, unused: pip install 'onnxruntime-gpu[cuda,cudnn]', or set inference.provider to cpu",
         )
+    yield _content(settings)
     if settings.models.thresholds:
         yield _thresholds(settings, entries)
+
+
+def _content(settings: Settings) -> Check:
+    try:
+        check = content.load(settings.admission)
+    except CxrdError as error:
+        return Check("content check", ok=False, found=error.message, todo=error.hint)
+    if check is None:
+        todo = 'admission.content = "refuse" looks at the pixels too: a third of real films name no view'
+        return Check("content check", ok=True, warn=True, found="off: only headers are believed", todo=todo)
+    return Check("content check", ok=True, found=f"{check.ref.id} {check.ref.version}, digest {check.ref.digest[:12]}")
 
 
 def _thresholds(settings: Settings, entries: tuple[Entry, ...]) -> Check:

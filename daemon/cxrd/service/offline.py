@@ -13,9 +13,10 @@ from cxrd.errors import CxrdError, Refused
 from cxrd.findings import Answer, FilmAnalysis
 from cxrd.imaging.film import as_dicom
 from cxrd.imaging.header import read_header
+from cxrd.inference import content
 from cxrd.inference.engine import Classifier
 from cxrd.inference.lifecycle import Stage
-from cxrd.pipeline import Plan, Prepared, analyse, conclude, prepare
+from cxrd.pipeline import Plan, Prepared, analyse, conclude, prepare, screen
 from cxrd.report.facts import ReportFacts
 from cxrd.service.choosing import chosen, registered
 from cxrd.service.model_set import load
@@ -42,17 +43,21 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
     """
     wanted = chosen(settings, registered(settings))
     classifiers = [load(settings, one) for one in wanted if one.stage is Stage.ACTIVE]
-    plan = Plan.of(classifiers, settings.report.preview_size)
+    check = content.load(settings.admission)
+    plan = Plan.of(classifiers, settings.report.preview_size, settings.admission, check)
     out.mkdir(parents=True, exist_ok=True)
     for path in paths:
         try:
             data = as_dicom(path.read_bytes(), path.name)
-            film = prepare(data, sha256(data).hexdigest(), plan)
+            (film,) = screen(check, [prepare(data, sha256(data).hexdigest(), plan)], settings.admission)
         except Refused as refused:
             yield _refused(path, str(refused.reason), refused.message)
         except OSError as error:
             yield _refused(path, "unreadable", f"the file cannot be read: {error.strerror}")
         else:
+            if isinstance(film, Refused):
+                yield _refused(path, str(film.reason), film.message)
+                continue
             yield _analysed(path, data, film, classifiers, settings, out)
 
 

@@ -57,6 +57,12 @@ INSTANCES = Metric(
 )
 RECEIVED_BYTES = Metric("cxrd_received_bytes_total", Kind.COUNTER, (), "Bytes of objects made durable.")
 REFUSED = Metric("cxrd_images_refused_total", Kind.COUNTER, ("reason",), "Images that no model may judge, by reason.")
+CORRECTED = Metric(
+    "cxrd_images_corrected_total",
+    Kind.COUNTER,
+    ("reason",),
+    "Images analysed otherwise than their header says, by reason.",
+)
 STAGE = Metric(
     "cxrd_stage_duration_seconds",
     Kind.HISTOGRAM,
@@ -208,7 +214,7 @@ RELOADED = Metric(
 )
 
 TABLE: tuple[Metric, ...] = (
-    ASSOCIATIONS, HANDSHAKES_FAILED, CERTIFICATE_EXPIRY, INSTANCES, RECEIVED_BYTES, LAST_INSTANCE, REFUSED,
+    ASSOCIATIONS, HANDSHAKES_FAILED, CERTIFICATE_EXPIRY, INSTANCES, RECEIVED_BYTES, LAST_INSTANCE, REFUSED, CORRECTED,
     STUDIES, OLDEST_STUDY, QUEUE_JOBS, OLDEST_JOB, STAGE, TURNAROUND_SECONDS,
     BATCH, MODEL_DURATION, GATE_FILMS, GATE_SECOND, MODEL_INFO, MODEL_MISSING,
     SHADOW_SCORE, SHADOW_POSITIVE, SHADOW_COMPARED, SHADOW_FAILED,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,9 +19,10 @@ from sqlalchemy import Connection
 
 from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
+from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier
 from cxrd.inference.thresholds import check_models
-from cxrd.pipeline import Plan, Prepared, analyse, conclude
+from cxrd.pipeline import Plan, Prepared, analyse, conclude, distinct, screen
 from cxrd.settings import Settings
 from cxrd.store import jobs, observations, results
 from cxrd.store.database import Database
@@ -40,6 +42,7 @@ class _Study:
     """A claimed study while it is being worked on."""
 
     claim: jobs.Claim
+    named: dict[str, str] = field(default_factory=dict)  # SOP Instance UID of each image by the hash of its bytes
     marks: dict[str, tuple[InstanceState, str, str]] = field(default_factory=dict)
     films: list[Prepared] = field(default_factory=list)
     inference_id: int | None = None  # once the analysis is committed
@@ -76,11 +79,13 @@ class InferHandler:
         Batch size, preview size, report configuration.
     metrics : Metrics
         Where durations and scores go.
+    check : ContentCheck or None
+        Says what a film's pixels show; None believes the header.
     """
 
     kind = JobKind.INFER
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that one handler is made of
         self,
         database: Database,
         payload: Payloads,
@@ -88,11 +93,14 @@ class InferHandler:
         decoders: Decoders,
         settings: Settings,
         metrics: m.Metrics,
+        *,
+        check: ContentCheck | None = None,
     ) -> None:
         self._batch_size = settings.inference.batch_size
         self._database = database
         self._payload = payload
         self._decoders = decoders
+        self._check = check
         self._metrics = metrics
         self._shadows = Shadows(database, metrics)
         self._log: Any = logger()
@@ -111,7 +119,7 @@ class InferHandler:
             They do not fit the models; the old ones stay in force.
         """
         with self._lock:
-            self._rule = _rule(settings, self._loaded, self._looking_on)
+            self._rule = _rule(settings, self._loaded, self._looking_on, self._check)
             self._settings = settings
 
     def take(self, active: Sequence[Classifier], shadows: Sequence[Classifier]) -> None:
@@ -123,7 +131,7 @@ class InferHandler:
             The site's thresholds do not fit them; the old ones stay in force.
         """
         with self._lock:
-            self._rule = _rule(self._settings, active, shadows)
+            self._rule = _rule(self._settings, active, shadows, self._check)
             self._loaded, self._looking_on = tuple(active), tuple(shadows)
 
     def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
@@ -134,6 +142,7 @@ class InferHandler:
         """Decode, judge and analyse; one step for each study."""
         rule = self._rule
         studies = [self._read(claim, rule.plan) for claim in claims]
+        self._screen(studies, rule.plan)
         films = [film for study in studies for film in study.films]
         analysed = analyse(rule.active, films, self._model_ran) if films else ()
         by_uid = dict(zip((film.film.sop_uid for film in films), analysed, strict=True))
@@ -158,22 +167,46 @@ class InferHandler:
         with self._database.read() as connection:
             instances = results.instances_of(connection, claim.study_uid)
         by_path: Mapping[Path, str] = {self._payload.file(row.sha256): row.sop_uid for row in instances}
-        study = _Study(claim)
+        study = _Study(claim, {row.sha256: row.sop_uid for row in instances})
         for path, outcome in self._decoders.prepare(list(by_path), plan).items():
             sop_uid = by_path[path]
             match outcome:
                 case Prepared():
                     study.films.append(outcome)
-                    study.marks[sop_uid] = (InstanceState.ADMITTED, "", "; ".join(outcome.notes))
                     for stage, seconds in outcome.seconds.items():
                         self._metrics.observe(m.STAGE, seconds, stage=stage)
                 case Refused():
-                    study.marks[sop_uid] = (InstanceState.REFUSED, str(outcome.reason), outcome.message)
-                    self._metrics.count(m.REFUSED, reason=str(outcome.reason))
-                    self._log.info("image refused", study=claim.study_uid, instance=sop_uid, reason=str(outcome.reason))
+                    self._refuse(study, sop_uid, outcome)
                 case PayloadLost():
                     raise outcome
         return study
+
+    def _screen(self, studies: Sequence[_Study], plan: Plan) -> None:
+        """Ask the pixels of all films at once, and part those that may not be judged from their studies."""
+        films = [film for study in studies for film in study.films]
+        said = iter(screen(self._check, films, plan.rules))
+        for study in studies:
+            self._part(study, list(islice(said, len(study.films))))
+            self._part(study, distinct(study.films, plan.rules))
+            for film in study.films:
+                study.marks[study.named[film.film.sha256]] = (InstanceState.ADMITTED, "", "; ".join(film.notes))
+                if film.film.inverted:
+                    self._metrics.count(m.CORRECTED, reason=str(Reason.INVERTED))
+
+    def _part(self, study: _Study, said: Sequence[Prepared | Refused]) -> None:
+        """Keep the films of a study that came back, and refuse the others."""
+        asked, study.films = study.films, []
+        for film, answer in zip(asked, said, strict=True):
+            match answer:
+                case Refused():
+                    self._refuse(study, study.named[film.film.sha256], answer)
+                case Prepared():
+                    study.films.append(answer)
+
+    def _refuse(self, study: _Study, sop_uid: str, why: Refused) -> None:
+        study.marks[sop_uid] = (InstanceState.REFUSED, str(why.reason), why.message)
+        self._metrics.count(m.REFUSED, reason=str(why.reason))
+        self._log.info("image refused", study=study.claim.study_uid, instance=sop_uid, reason=str(why.reason))
 
     def _with_preview(self, film: Prepared, analysis: FilmAnalysis) -> FilmAnalysis:
         done, png = cv2.imencode(".png", film.preview, PNG_STORED)
@@ -243,12 +276,14 @@ class InferHandler:
                 self._metrics.count(m.POSITIVE, model=model, finding=name)
 
 
-def _rule(settings: Settings, active: Sequence[Classifier], shadows: Sequence[Classifier]) -> _Rule:
+def _rule(
+    settings: Settings, active: Sequence[Classifier], shadows: Sequence[Classifier], check: ContentCheck | None
+) -> _Rule:
     thresholds = settings.models.thresholds
     check_models(thresholds, [c.ref.id for c in active])
     return _Rule(
         tuple(c.at(thresholds) for c in active),
         tuple(c.at(thresholds) for c in shadows),
-        Plan.of((*active, *shadows), settings.report.preview_size),
+        Plan.of((*active, *shadows), settings.report.preview_size, settings.admission, check),
         settings.digest(),
     )

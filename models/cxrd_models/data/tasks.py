@@ -80,7 +80,13 @@ NIH14 = Task(
     ),
     absent="No Finding",
 )
-_TASKS = {task.id: task for task in (PNEUMONIA, PAEDIATRIC, COVID3, ATEL3, NIH14)}
+CONTENT = Task(
+    id="content",
+    column="label_content",
+    classes=("frontal", "lateral", "turned", "inverted", "not_chest"),
+    kind="multiclass",
+)
+_TASKS = {task.id: task for task in (PNEUMONIA, PAEDIATRIC, COVID3, ATEL3, NIH14, CONTENT)}
 
 
 def task_of(name: str) -> Task:

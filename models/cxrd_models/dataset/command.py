@@ -13,6 +13,8 @@ from rich.console import Console
 from cxrd_models.console import told
 from cxrd_models.dataset.build import Built, Draft, How, build
 from cxrd_models.dataset.checking import built_tables, check_folder, check_tables
+from cxrd_models.dataset.content import Wishes as ContentWishes
+from cxrd_models.dataset.content import read_content
 from cxrd_models.dataset.covid import read_covid
 from cxrd_models.dataset.dicom import read_dicom
 from cxrd_models.dataset.feedback import Store, read_feedback
@@ -198,6 +200,23 @@ def feedback(  # noqa: PLR0913 - one argument for each option of the command
     how = How(out=out, ratios=ratios, seed=seed, drop_doubled=drop_doubled, parquet=parquet, force=force)
     store = Store(database=database, payloads=payloads)
     _make(how, lambda: _salted(salt, lambda key: read_feedback(store, verdicts, task, key)))
+
+
+@app.command()
+def content(
+    films: Annotated[Path, typer.Argument(help="A data set of frontal films, with a folder `ood` of what is none.")],
+    *,
+    out: Out,
+    fold: Annotated[int, typer.Option(min=0, max=3, help="Which quarter of `ood` is never trained on.")] = 0,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Make the data of the content check: frontal films, laterals, and what is no chest film.
+
+    Example: cxrd dataset content cxr-open --out content
+    """
+    how = How(out=out, seed=seed, drop_doubled=True, force=force)
+    _make(how, lambda: read_content(films, out.resolve(), ContentWishes(fold=fold, seed=seed)))
 
 
 @app.command()

@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from cxrd_models.errors import RecipeError
-from cxrd_models.zoo import charm, cnn_transformer, deit_scm, hybrid_lung_vit, medconvformer
+from cxrd_models.zoo import charm, cnn_transformer, deit_scm, film_content, hybrid_lung_vit, medconvformer
 from cxrd_models.zoo.contract import ChestClassifier, Request
 
 Build = Callable[[Request], ChestClassifier]
@@ -21,6 +21,7 @@ _BUILDS: Mapping[tuple[str, str], Build] = {
     ("cnn_transformer", "full"): cnn_transformer.full,
     ("deit_scm", "small"): deit_scm.small,
     ("deit_scm", "full"): deit_scm.full,
+    ("film_content", "small"): film_content.small,
     ("hybrid_lung_vit", "small"): hybrid_lung_vit.small,
     ("hybrid_lung_vit", "full"): hybrid_lung_vit.full,
     ("medconvformer", "small"): medconvformer.small,

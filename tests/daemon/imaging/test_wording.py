@@ -22,6 +22,17 @@ from cxrd.imaging.wording import (
     says_nothing,
 )
 
+FOREIGN_CHESTS = (
+    "Lunge", "Poumons", "Radiografía de tórax", "Torace", "Polmoni", "Tórax", "Pulmões", "Borstkas", "Lungor",
+    "Bröstkorg", "Klatka piersiowa", "Płuca", "Грудная клетка", "Лёгкие", "Θώρακας", "Πνεύμονες", "Göğüs",
+    "Akciğer grafisi", "Toraks", "肺", "胸片",
+)  # fmt: skip
+FOREIGN_OTHERS = (
+    "Bauch", "Kniegelenk", "Bassin", "Genou", "Rodilla", "Cráneo", "Ginocchio", "Spalla", "Joelho", "Coluna", "Knie",
+    "Bekken", "Knä", "Höft", "Miednica", "Czaszka", "Коленный сустав", "Череп", "Γόνατο", "Λεκάνη", "Karın",
+    "Omurga", "Diz", "膝", "腹部", "骨盤", "LWS Wirbelsäule", "Colonna dorsale",
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("words", "frontal", "lateral"),
@@ -52,6 +63,22 @@ from cxrd.imaging.wording import (
         ("laterality unknown", None, False),
         ("Chest 1 view", None, False),
         ("Kapelle", None, False),
+        ("Klatka piersiowa tylno-przednia", View.PA, False),
+        ("Klatka piersiowa boczne", None, True),
+        ("ОГК в прямой проекции", View.FRONTAL, False),
+        ("Грудная клетка, боковая", None, True),
+        ("ΘΩΡΑΚΟΣ F οπισθοπρόσθια", View.PA, False),
+        ("Θώρακος πλάγια", None, True),
+        ("Akciğer PA", View.PA, False),
+        ("Akciğer yan", None, True),
+        ("X-thorax dwars", None, True),
+        ("Lungor sidobild", None, True),
+        ("胸部正位", View.FRONTAL, False),
+        ("胸部後前位", View.PA, False),
+        ("胸部侧位", None, True),
+        ("胸部側面", None, True),
+        ("Tórax oblicua", None, True),
+        ("Radiographie de face", View.FRONTAL, False),
     ],
 )
 def test_projections(words: str, frontal: View | None, lateral: bool) -> None:  # noqa: FBT001
@@ -59,13 +86,17 @@ def test_projections(words: str, frontal: View | None, lateral: bool) -> None:  
     assert (frontal, lateral) == (frontal_in(plain(words)), lateral_in(plain(words)))
 
 
-@pytest.mark.parametrize("part", ["CHEST", "Thorax", "TÓRAX", "LUNGS", "RIBS", "NON GRID CHEST", "胸部", "Brustkorb"])
+@pytest.mark.parametrize(
+    "part", ["CHEST", "Thorax", "TÓRAX", "LUNGS", "RIBS", "NON GRID CHEST", "胸部", "Brustkorb", *FOREIGN_CHESTS]
+)
 def test_the_chest(part: str) -> None:
     """By its name in several languages."""
     assert names_chest(plain(part))
 
 
-@pytest.mark.parametrize("part", ["KNEE", "ABDOMEN", "THORACIC SPINE", "Brustwirbelsäule", "TSPINE", "SKULL", "HAND"])
+@pytest.mark.parametrize(
+    "part", ["KNEE", "ABDOMEN", "THORACIC SPINE", "Brustwirbelsäule", "TSPINE", "SKULL", "HAND", *FOREIGN_OTHERS]
+)
 def test_what_is_not_the_chest(part: str) -> None:
     """Also where a chest word stands in its name."""
     assert not names_chest(plain(part))
@@ -112,3 +143,24 @@ def test_codes_of_frontal_views_mean_that(code: str) -> None:
     """And none is oblique. R-10214 is left out: real headers use it for PA, the tables know its successor alone."""
     assert FRONTAL_CODES[code] == frontal_in(plain(meaning(code)))
     assert not lateral_in(plain(meaning(code)))
+
+
+@pytest.mark.parametrize("words", FOREIGN_OTHERS)
+def test_descriptions_in_other_languages_name_another_part(words: str) -> None:
+    """Wherever the PACS stands."""
+    assert names_other_part(plain(words))
+
+
+@pytest.mark.parametrize("words", FOREIGN_CHESTS)
+def test_descriptions_in_other_languages_name_the_chest(words: str) -> None:
+    """And no other part, whatever stands beside it."""
+    assert not names_other_part(plain(words + " Abdomen"))
+
+
+def test_a_site_adds_its_own_words() -> None:
+    """Whole words, spelt as people spell them; a part of a word is none."""
+    assert names_chest(plain("RTG hrudník"), ["hrudník"])
+    assert names_other_part(plain("Břicho AP"), ["břicho"])
+    assert lateral_in(plain("hrudník, boční"), ["boční"])
+    assert View.FRONTAL == frontal_in(plain("predozadní"), ["předozadní"])
+    assert not lateral_in(plain("bočnice"), ["boční"])

@@ -14,6 +14,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from cxrd.demo.samples import samples
+from cxrd.imaging.decode import decode
 from support.packages import make_package
 
 
@@ -27,7 +28,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, data in samples("x", rows=256).items():
         (folder / "in" / f"{name}.dcm").write_bytes(data)
     grey = np.tile(np.linspace(0, 255, 300).astype(np.uint8), (300, 1))
-    Image.fromarray(grey).save(folder / "in" / "grey.png")
+    Image.fromarray(grey).save(folder / "in" / "ramp.png")
+    phantom = decode(samples("x", rows=256)["opacity"]).pixels
+    Image.fromarray(np.rint(phantom * 255).astype(np.uint8)).save(folder / "in" / "grey.png")
     colour = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
     Image.fromarray(colour).save(folder / "in" / "photo.jpg")
     (folder / "in" / "notes.txt").write_text("no film")
@@ -49,7 +52,8 @@ def test_every_file_has_one_line(lines: dict[str, dict[str, Any]], place: Path) 
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("lateral.dcm", "lateral"), ("photo.jpg", "colour"), ("notes.txt", "unreadable")]
+    ("name", "reason"),
+    [("lateral.dcm", "lateral"), ("photo.jpg", "colour"), ("notes.txt", "unreadable"), ("ramp.png", "not_chest_film")],
 )
 def test_what_is_not_analysed_says_why(lines: dict[str, dict[str, Any]], name: str, reason: str) -> None:
     """With its reason, and without probabilities."""
