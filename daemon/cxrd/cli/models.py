@@ -49,7 +49,9 @@ def ls(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - 
     found = registry.rows(entries, registry.running() if entries else {})
     if not as_json:
         found = [{**row, "digest": row["digest"][:12]} for row in found]
-    shown = ("id", "version", "stage", "digest", "provider", "intended_use", "metrics", "fault")
+    empty = {name for name in ("provider", "fault") if not any(row[name] for row in found)}
+    columns = ("id", "version", "stage", "digest", "provider", "intended_use", "metrics", "fault")
+    shown = tuple(name for name in columns if name not in empty)  # a terminal is narrow
     printing.rows("Model packages", shown, found, as_json=as_json)
 
 
