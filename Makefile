@@ -20,7 +20,7 @@ help:  ## list the targets
 
 .venv/.test: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet '$(TORCH)' --editable '.[train,postgres,s3,test]'
+	$(BIN)/pip install --quiet '$(TORCH)' --editable '.[train,postgres,redis,s3,test]'
 	touch $@ .venv/.setup
 
 setup: .venv/.setup  ## the daemon alone in .venv: .venv/bin/cxrd
@@ -62,10 +62,11 @@ population: test-setup  ## every kind of object of every real header of ../share
 conformance: test-setup  ## rewrite docs/conformance.md from the default configuration
 	$(BIN)/cxrd conformance --config config/cxrd.toml > docs/conformance.md
 
-reference: test-setup  ## rewrite docs/reference/cli.md and configuration.md from the program
+reference: test-setup  ## rewrite docs/reference/from the program
 	mkdir -p docs/reference
 	$(BIN)/cxrd reference cli > docs/reference/cli.md
 	$(BIN)/cxrd reference configuration > docs/reference/configuration.md
+	PYTHONPATH=tests $(BIN)/python -m support.reference > docs/reference/api.md
 
 bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
 	PYTHONPATH=tests $(BIN)/python -m bench

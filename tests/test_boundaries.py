@@ -42,6 +42,7 @@ def test_the_daemon_never_imports_torch(root: Path) -> None:
     [
         ("cxrd.service.role_listen", {"onnxruntime", "highdicom", "uvicorn"}),
         ("cxrd.service.role_deliver", {"onnxruntime", "highdicom", "uvicorn", "cv2"}),
+        ("cxrd.service.role_web", {"onnxruntime", "highdicom", "pynetdicom"}),
         ("cxrd.work.decoding", {"onnxruntime", "highdicom", "uvicorn"}),
     ],
 )

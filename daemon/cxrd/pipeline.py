@@ -25,6 +25,7 @@ from cxrd.imaging.lungs import lung_mask, mask_on
 from cxrd.imaging.polarity import is_inverted
 from cxrd.imaging.preprocess import Preprocess, apply, display
 from cxrd.inference.answers import answer
+from cxrd.inference.remembering import Memory, Said, name_of, pack, unpack
 from cxrd.rules import SHIPPED, Admission
 
 if TYPE_CHECKING:  # a decode process needs no ONNX Runtime in its address space
@@ -253,6 +254,7 @@ def analyse(
     classifiers: Sequence[Classifier],
     prepared: Sequence[Prepared],
     observe: ModelRun = lambda _model, _films, _seconds, _second: None,
+    memory: Memory | None = None,
 ) -> tuple[FilmAnalysis, ...]:
     """Run every model once over all films, whichever studies they belong to.
 
@@ -264,6 +266,8 @@ def analyse(
         Films; must not be empty.
     observe : callable
         Told of each run, for metrics.
+    memory : Memory or None
+        Asked before a model is, and told afterwards.
 
     Returns
     -------
@@ -272,21 +276,35 @@ def analyse(
     """
     answers: list[list[ModelAnswer]] = [[] for _ in prepared]
     for classifier in classifiers:
-        images = np.stack([film.inputs[classifier.manifest.preprocess] for film in prepared])
-        masks = np.stack([film.lungs[_grid(classifier)] for film in prepared]) if classifier.takes_mask else None
-        started = perf_counter()
-        outputs = classifier.run(images, masks)
-        asked_again = int(outputs.second.sum()) if classifier.manifest.gate else None
-        observe(classifier.ref, len(prepared), perf_counter() - started, asked_again)
-        for index, film in enumerate(prepared):
-            heat = None if outputs.heat is None else outputs.heat[index]
+        for index, (film, said) in enumerate(zip(prepared, _ask(classifier, prepared, observe, memory), strict=True)):
             answers[index].append(
-                answer(classifier.manifest, classifier.ref, outputs.probs[index], heat, film.film, film.age_years)
+                answer(classifier.manifest, classifier.ref, said.probs, said.heat, film.film, film.age_years)
             )
     return tuple(
         FilmAnalysis(film=film.film, notes=film.notes, answers=tuple(given))
         for film, given in zip(prepared, answers, strict=True)
     )
+
+
+def _ask(classifier: Classifier, prepared: Sequence[Prepared], observe: ModelRun, memory: Memory | None) -> list[Said]:
+    """One model's outputs on each film: remembered, or from one run over those that are not."""
+    preprocess, grid = classifier.manifest.preprocess, _grid(classifier)
+    fed = [(film.inputs[preprocess], film.lungs[grid] if classifier.takes_mask else None) for film in prepared]
+    names = [name_of(classifier.ref, preprocess, *one) for one in fed] if memory else []
+    known = {name: unpack(data) for name, data in memory.get(names).items()} if memory else {}
+    found = {index: known[name] for index, name in enumerate(names) if name in known}
+    fresh = [index for index in range(len(fed)) if index not in found]
+    if fresh:
+        masks = np.stack([fed[index][1] for index in fresh]) if classifier.takes_mask else None  # type: ignore[misc]
+        started = perf_counter()
+        outputs = classifier.run(np.stack([fed[index][0] for index in fresh]), masks)
+        asked_again = int(outputs.second.sum()) if classifier.manifest.gate else None
+        observe(classifier.ref, len(fresh), perf_counter() - started, asked_again)
+        for row, index in enumerate(fresh):
+            found[index] = Said(outputs.probs[row], None if outputs.heat is None else outputs.heat[row])
+        if memory:
+            memory.put({names[index]: pack(found[index]) for index in fresh})
+    return [found[index] for index in range(len(fed))]
 
 
 def _grid(classifier: Classifier) -> tuple[int, int]:

@@ -18,8 +18,9 @@ from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from cxrd.crashpoints import POINTS
 from cxrd.errors import ConfigError
-from cxrd.peers import Archive, Destination, Dicom, Port, Section, Source
+from cxrd.peers import Archive, Destination, Dicom, Section, Source
 from cxrd.rules import Admission
+from cxrd.serving import Cache, Predict, Redis, Web
 
 ROLES = ("listen", "infer", "build", "deliver", "fetch", "tick", "web")
 
@@ -140,29 +141,6 @@ class Report(Section):
     station_name: str = "CXRD"
     preview_size: int = Field(1024, ge=256, le=4096)
     default_character_set: str = "ISO_IR 100"
-
-
-class Web(Section):
-    """Metrics, health, the page and the API.
-
-    Attributes
-    ----------
-    bind, port
-        Where it listens: loopback unless told otherwise.
-    hosts : tuple of str
-        Names by which browsers may call this node, beside its addresses, ``localhost`` and the machine's own name.
-    operators : Path or None
-        File of ``name:password`` lines: everybody logs in. Without it only callers on this machine see films and
-        change anything.
-    show_patient : bool
-        Show the Patient ID beside UIDs and accession numbers.
-    """
-
-    bind: str = "127.0.0.1"
-    port: Port = 8080
-    hosts: tuple[str, ...] = ()
-    operators: Path | None = None
-    show_patient: bool = False
 
 
 class Delivery(Section):
@@ -299,6 +277,9 @@ class Settings(BaseSettings):
     delivery: Delivery = Delivery()
     work: Work = Work()
     web: Web = Web()
+    predict: Predict = Predict()
+    cache: Cache = Cache()
+    redis: Redis = Redis()
     audit: Audit = Audit()
     retention: Retention = Retention()
     schedule: Schedule = Schedule()
@@ -349,7 +330,8 @@ class Settings(BaseSettings):
     def fingerprint(self) -> str:
         """sha256 (hex) of the whole tree: which configuration was in force, for the audit trail."""
         tree = self.model_dump(mode="json")
-        tree["database"]["url"] = re.sub(r":[^:@/]*@", "@", tree["database"]["url"])  # a hash must not help to guess it
+        for section in ("database", "redis"):  # a hash must not help to guess a password
+            tree[section]["url"] = re.sub(r":[^:@/]*@", "@", tree[section]["url"])
         return sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Make dist/cxrd-<version>-<platform>.tar.gz: everything that a host without internet needs, and what is in it.
 #   deploy/airgap/bundle.sh           run it on the same distribution, architecture and Python as the host's (or: make bundle)
-# EXTRAS=postgres,s3 names what is wanted besides the daemon; EXTRAS=postgres,s3,train adds the trainer.
+# EXTRAS=postgres,redis,s3 names what is wanted besides the daemon; EXTRAS=postgres,redis,s3,train adds the trainer.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-EXTRAS=${EXTRAS:-postgres,s3}
+EXTRAS=${EXTRAS:-postgres,redis,s3}
 PYTHON=${PYTHON:-python3}
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -n 1)

@@ -67,7 +67,9 @@ def fill(database: Database, payload: PayloadStore, settings: Settings, folder: 
         BuildHandler(database, payload, settings.destinations, facts, metrics),
     ):
         loop = Loop(database, handler, "w1", Work(), Event())
-        while not loop.once():
+        while not loop.once():  # until the first is due
+            pass
+        while loop.once():
             pass
     with database.write() as connection:
         now = database.now(connection)

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from cxrd import __version__
-from cxrd.cli import audit, backfill, explain, films, models, node, queue, reference, setup, training
+from cxrd.cli import audit, backfill, cache, explain, films, models, node, queue, reference, setup, training
 from cxrd.errors import ConfigError, CxrdError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ audit.register(app)
 explain.register(app)
 backfill.register(app)
 models.register(app)
+cache.register(app)
 training.register(app)
 reference.register(app)
 

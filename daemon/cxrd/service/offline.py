@@ -51,18 +51,19 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
             data = as_dicom(path.read_bytes(), path.name)
             (film,) = screen(check, [prepare(data, sha256(data).hexdigest(), plan)], settings.admission)
         except Refused as refused:
-            yield _refused(path, str(refused.reason), refused.message)
+            yield refused_film(str(path), str(refused.reason), refused.message)
         except OSError as error:
-            yield _refused(path, "unreadable", f"the file cannot be read: {error.strerror}")
+            yield refused_film(str(path), "unreadable", f"the file cannot be read: {error.strerror}")
         else:
             if isinstance(film, Refused):
-                yield _refused(path, str(film.reason), film.message)
+                yield refused_film(str(path), str(film.reason), film.message)
                 continue
             yield _analysed(path, data, film, classifiers, settings, out)
 
 
-def _refused(path: Path, reason: str, detail: str) -> dict[str, Any]:
-    return {"file": str(path), "admitted": False, "reason": reason, "detail": detail, "models": {}, "boxes": []}
+def refused_film(file: str, reason: str, detail: str) -> dict[str, Any]:
+    """What is told of a film that no model may judge."""
+    return {"file": file, "admitted": False, "reason": reason, "detail": detail, "models": {}, "boxes": []}
 
 
 def _analysed(
@@ -86,20 +87,24 @@ def _analysed(
         target = out / f"{path.stem}.{artefact.kind}.dcm"
         target.write_bytes(artefact.data)
         outputs.append(str(target))
-    boxes = _boxes(analysis)
+    told = admitted(str(path), film, analysis)
+    return {**told, "detail": "; ".join(filter(None, (told["detail"], trouble))), "outputs": outputs}
+
+
+def admitted(file: str, film: Prepared, analysis: FilmAnalysis) -> dict[str, Any]:
+    """What is told of a film that was judged."""
     return {
-        "file": str(path),
+        "file": file,
         "admitted": True,
         "reason": "",
-        "detail": "; ".join((*film.notes, *([trouble] if trouble else []))),
+        "detail": "; ".join(film.notes),
         "view": str(film.film.view),
         "models": {a.model.id: {x.class_id: round(x.probability, 6) for x in a.findings} for a in analysis.answers},
         "applicability": {a.model.id: str(a.applicability) for a in analysis.answers},
         "present": {
             a.model.id: [x.class_id for x in a.findings if x.answer is Answer.PRESENT] for a in analysis.answers
         },
-        "boxes": boxes,
-        "outputs": outputs,
+        "boxes": _boxes(analysis),
     }
 
 

@@ -16,7 +16,7 @@ from cxrd.store import audit, jobs, schema
 from cxrd.store.database import Database
 
 _BATCH = 1000
-_LEFT_BEHIND = {"worker", "carrier"}  # who works now, and what is open now, ends with the old database
+_LEFT_BEHIND = {"worker", "carrier", "remembered"}  # who works now, what is open now and a cache end with the old one
 
 
 class Copied(NamedTuple):

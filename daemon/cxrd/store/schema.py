@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -90,7 +91,7 @@ study = Table(
     metadata,
     Column("uid", String(64), primary_key=True),
     Column("first_at", Double, nullable=False),
-    Column("last_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False, index=True),
     Column("stat", Boolean, nullable=False),
     Column("state", String(16), nullable=False, index=True),
     Column("accession", String(64), nullable=False, index=True),
@@ -365,4 +366,12 @@ seal = Table(
     Column("prev_hash", String(64), nullable=False),
     Column("root_hash", String(64), nullable=False),
     Column("at", Double, nullable=False),
+)
+
+remembered = Table(  # what models said of inputs, by a name that covers both: may be emptied at any time
+    "remembered",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("value", LargeBinary, nullable=False),
 )

@@ -146,6 +146,12 @@ REFERENCE_POSITIVE = Metric(
     ("model", "finding"),
     "Share of the package's test films at or above the threshold in force.",
 )
+UPLOADS = Metric(
+    "cxrd_uploaded_films_total", Kind.COUNTER, ("outcome",), "Films uploaded to be judged: admitted, refused or failed."
+)
+CACHE = Metric(
+    "cxrd_cache_requests_total", Kind.COUNTER, ("outcome",), "Outputs of models looked for in the cache: hit or miss."
+)
 RESTARTS = Metric("cxrd_worker_restarts_total", Kind.COUNTER, ("role",), "Children that the supervisor started again.")
 
 REMOVED = Metric(
@@ -220,7 +226,8 @@ TABLE: tuple[Metric, ...] = (
     SHADOW_SCORE, SHADOW_POSITIVE, SHADOW_COMPARED, SHADOW_FAILED,
     SCORE, POSITIVE, REFERENCE_POSITIVE, DRIFT, SOURCE_DRIFT, INPUT_DRIFT, DRIFT_FILMS,
     DELIVERIES, COMMITMENTS, DESTINATION_UP, PAUSED, OLDEST_UNDELIVERED, OLDEST_UNCOMMITTED,
-    BACKFILL, HEARTBEAT, RESTARTS, SEAL_LAG, REMOVED, REMOVED_BYTES, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK,
+    BACKFILL, UPLOADS, CACHE,
+    HEARTBEAT, RESTARTS, SEAL_LAG, REMOVED, REMOVED_BYTES, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK,
     BUILD_INFO, RELOADED,
 )  # fmt: skip
 

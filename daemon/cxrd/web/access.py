@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cxrd.errors import ConfigError
-from cxrd.settings import Web
+from cxrd.serving import Web
 
 OPEN = frozenset({"/metrics", "/healthz", "/readyz", "/api/v1/health"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -55,11 +55,16 @@ class Guard:
         Names we go by, and who the operators are.
     answer : callable
         Makes the response to a request that is refused.
+    largest : int
+        Bytes that the body of a request may have.
     """
 
-    def __init__(self, app: ASGIApp, web: Web, answer: Callable[[Request, HTTPException], ASGIApp]) -> None:
+    def __init__(
+        self, app: ASGIApp, web: Web, answer: Callable[[Request, HTTPException], ASGIApp], largest: int
+    ) -> None:
         self._app = app
         self._answer = answer
+        self._largest = largest
         self._operators = web.operators
         self._names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in web.hosts)}
 
@@ -75,6 +80,8 @@ class Guard:
             try:
                 self._refuse_strangers(request)
                 request.state.operator = self._who(request)
+                if request.method not in SAFE:
+                    operator(request)
             except HTTPException as refusal:
                 app = self._answer(request, refusal)
 
@@ -86,7 +93,7 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await app(scope, receive, with_headers)
+        await app(scope, _at_most(self._largest, receive), with_headers)
 
     def _refuse_strangers(self, request: Request) -> None:
         host = request.headers.get("host", "")
@@ -117,6 +124,21 @@ class Guard:
                 401, "Give the name and password of an operator.", {"WWW-Authenticate": 'Basic realm="cxrd"'}
             )
         return name
+
+
+def _at_most(largest: int, receive: Receive) -> Receive:
+    """Stop reading a body that is too large, whatever its length was said to be."""
+    left = largest
+
+    async def limited() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, f"A request may have {largest // 2**20} MiB at most.")
+        return message
+
+    return limited
 
 
 def operator(request: Request) -> str:

@@ -105,6 +105,11 @@ class ModelCards:
         self._thresholds = settings.models.thresholds
         self._films = settings.drift.films
 
+    def manifests(self, connection: Connection) -> list[tuple[Stage, Manifest, str]]:
+        """Each package that answers or looks on with its digest, at this site's thresholds."""
+        self._look(packages.entries(connection))
+        return [(x.stage, at_site(x.manifest, self._thresholds), x.digest) for x in self._packages]
+
     def read(self, connection: Connection, running: Running) -> list[Card]:
         """One card for each package that answers, and for each that looks on."""
         self._look(packages.entries(connection))

@@ -35,23 +35,29 @@ class Pages:
         Read at each request.
     look : callable
         The node's health, as ``/readyz`` tells it.
+    cards : ModelCards
+        The packages of this machine.
     metrics_dir : str
         Where the roles of this node keep what they say of themselves.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, look: Callable[[], Sequence[Check]], metrics_dir: str
+        self,
+        settings: Settings,
+        database: Database,
+        look: Callable[[], Sequence[Check]],
+        cards: ModelCards,
+        metrics_dir: str,
     ) -> None:
         self._database = database
         self._look = look
         self._metrics_dir = metrics_dir
-        self._cards = ModelCards(settings)
+        self._cards = cards
         self.follow(settings)
 
     def follow(self, settings: Settings) -> None:
-        """Show other sources, destinations and thresholds from the next request on."""
+        """Show other sources and destinations from the next request on."""
         self._settings = settings
-        self._cards.follow(settings)
 
     def overview(self, request: Request) -> Response:
         """Health, queue, destinations, sources, and the newest studies that fit the filter."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,6 +20,9 @@ def refusal(request: Request, error: Exception) -> Response:
     """Answer a request that cannot be answered as asked: HTTPException says how, a store that is away is 503."""
     if isinstance(error, HTTPException):
         headers, status, detail = dict(error.headers or {}), error.status_code, error.detail
+    elif isinstance(error, RequestValidationError):
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        headers, status, detail = {}, 422, "; ".join(faults)
     else:
         headers, status, detail = {"Retry-After": "5"}, 503, str(error) if isinstance(error, CxrdError) else ""
     title = HTTPStatus(status).phrase

@@ -1,33 +1,43 @@
-"""The HTTP server of one node, on Starlette and uvicorn."""
+"""The HTTP server of one node, on FastAPI and uvicorn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from cxrd import __version__
 from cxrd.errors import CxrdError, StoreError
 from cxrd.settings import Settings
 from cxrd.store import views
 from cxrd.store.database import Database
+from cxrd.store.memory import open_cache
 from cxrd.store.payload import Payloads
 from cxrd.watch import health
+from cxrd.watch import metrics as m
+from cxrd.watch.logs import logger
 from cxrd.web.access import Guard, read_operators
+from cxrd.web.api import Behind, Predict, api
 from cxrd.web.exposition import StoreCollector, exposition
+from cxrd.web.models import ModelCards
 from cxrd.web.operations import Operations
 from cxrd.web.pages import Pages
 from cxrd.web.pictures import Pictures
+from cxrd.web.reference import reference
 from cxrd.web.refusing import refusal
 
+ABOUT = "A chest X-ray AI node beside a PACS. Research use: every result must be reviewed by a radiologist."
 STATIC = StaticFiles(packages=[("cxrd.web", "static")])
 
 
@@ -47,24 +57,63 @@ def checks(
     return [*found, *health.beats(settings.roles() if roles is None else roles, ages, 2 * settings.work.lease_s)]
 
 
-def application(settings: Settings, database: Database, payload: Payloads, metrics_dir: str = "") -> Starlette:
-    """The routes of one node, behind the guard."""
+def nobody(_films: Sequence[tuple[str, bytes]]) -> tuple[list[dict[str, Any]], int, int]:
+    """Judge nothing: what stands behind an application that was given no models."""
+    raise CxrdError("no models are here to judge uploads")
+
+
+def application(
+    settings: Settings,
+    database: Database,
+    payload: Payloads,
+    metrics_dir: str = "",
+    *,
+    predict: Predict = nobody,
+    metrics: m.Metrics | None = None,
+) -> FastAPI:
+    """The routes of one node, behind the guard.
+
+    Parameters
+    ----------
+    predict : callable
+        Judges uploaded films.
+    metrics : Metrics or None
+        Where uploads are counted.
+    """
 
     def look() -> list[health.Check]:
         return checks(settings, database, payload)
 
-    collector = StoreCollector(settings, database, payload)
-    pages = Pages(settings, database, look, metrics_dir)
-    routes = [*_monitoring(collector, look, metrics_dir), *_pages(pages, Pictures(database, payload))]
-    app = Starlette(
-        routes=[*routes, *_operations(Operations(database)), Mount("/static", STATIC)],
-        middleware=[Middleware(Guard, web=settings.web, answer=refusal)],
-        exception_handlers={StoreError: refusal, HTTPException: refusal},
+    collector, cards = StoreCollector(settings, database, payload), ModelCards(settings)
+    pages = Pages(settings, database, look, cards, metrics_dir)
+    cache = open_cache(settings, database, lambda text: logger().warning(text))
+    counted = metrics or m.Metrics()
+    counted.expect(m.UPLOADS, outcome=["admitted", "refused", "failed"])
+    counted.expect(m.CACHE, outcome=["hit", "miss"])
+    app = FastAPI(
+        title="cxrd",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        middleware=[
+            Middleware(Guard, web=settings.web, answer=refusal, largest=settings.predict.max_upload_mb * 2**20)
+        ],
     )
+    for error in (StoreError, HTTPException, RequestValidationError):
+        app.add_exception_handler(error, refusal)
+    app.include_router(api(Behind(settings, database, cache, cards, look, predict, counted, metrics_dir)))
+    app.router.routes += [
+        *_monitoring(collector, look, metrics_dir),
+        *_pages(pages, Pictures(database, payload)),
+        *_operations(Operations(database)),
+        Route("/docs", lambda request: reference(request, app.openapi())),
+        Mount("/static", STATIC),
+    ]
 
     def follow(new: Settings) -> None:
-        collector.follow(new)
-        pages.follow(new)
+        for part in (collector, cards, pages):
+            part.follow(new)
 
     app.state.follow = follow
     return app
@@ -82,16 +131,10 @@ def _monitoring(collector: StoreCollector, look: Callable[[], list[health.Check]
         lines = [f"{'ok ' if c.ok else 'RED'} {c.name}: {c.found}" + ("" if c.ok else f" -> {c.todo}") for c in found]
         return PlainTextResponse("\n".join(lines) + "\n", status_code=200 if health.ready(found) else 503)
 
-    def api_health(_request: Request) -> Response:
-        found = look()
-        status = 200 if health.ready(found) else 503
-        return JSONResponse({"ready": health.ready(found), "checks": [c._asdict() for c in found]}, status_code=status)
-
     return [
         Route("/metrics", metrics),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
-        Route("/api/v1/health", api_health),
     ]
 
 
@@ -115,15 +158,8 @@ def _operations(operations: Operations) -> list[Route]:
     ]
 
 
-def serve_web(
-    settings: Settings,
-    database: Database,
-    payload: Payloads,
-    stop: Event,
-    metrics_dir: str,
-    follow: Callable[[Callable[[Settings], None]], None],
-) -> None:
-    """Serve until ``stop`` is set; ``follow`` is told what takes up new settings.
+def serve_web(settings: Settings, app: FastAPI, stop: Event) -> None:
+    """Serve until ``stop`` is set.
 
     Raises
     ------
@@ -134,8 +170,6 @@ def serve_web(
     """
     if settings.web.operators is not None:
         read_operators(settings.web.operators)
-    app = application(settings, database, payload, metrics_dir)
-    follow(app.state.follow)
     config = uvicorn.Config(
         app,
         host=settings.web.bind,

@@ -10,7 +10,13 @@ from cxrd.store.schema import JobKind, JobState, StudyState
 from cxrd.store.views import QueueRow, StudyView
 from cxrd.web.rendering import clock, span
 
-_DOING = {JobKind.INFER: "analysed", JobKind.BUILD: "made into objects", JobKind.DELIVER: "sent"}
+_DOING = {
+    JobKind.INFER: "analysed",
+    JobKind.BUILD: "made into objects",
+    JobKind.DELIVER: "sent",
+    JobKind.COMMITMENT: "asked about (storage commitment)",
+    JobKind.FETCH: "fetched",
+}
 
 
 @dataclass(frozen=True, slots=True)

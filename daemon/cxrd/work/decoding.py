@@ -32,9 +32,14 @@ def _start() -> None:
 
 
 def read_and_prepare(path: Path, plan: Plan) -> Outcome:
-    """Prepare a film of the payload store; errors come back as values, because some decoders raise BaseException."""
+    """Prepare a film of the payload store."""
+    return guarded(lambda: prepare(read_payload(path), path.name, plan))
+
+
+def guarded(work: Callable[[], Prepared]) -> Outcome:
+    """Give back errors as values, because some decoders raise BaseException."""
     try:
-        return prepare(read_payload(path), path.name, plan)
+        return work()
     except PayloadLost as lost:
         return lost
     except Refused as refused:

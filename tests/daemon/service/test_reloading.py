@@ -12,7 +12,8 @@ from cxrd.errors import ConfigError
 from cxrd.peers import Destination, DestinationTls, Dicom, ListenerTls, Source
 from cxrd.service.reloading import Follower, changed, check_tls, review, tell
 from cxrd.service.supervisor import Supervisor
-from cxrd.settings import Models, Settings, Web
+from cxrd.serving import Web
+from cxrd.settings import Models, Settings
 from cxrd.store.database import Database
 from support.certificates import Authority
 

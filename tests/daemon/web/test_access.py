@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from cxrd.errors import ConfigError
-from cxrd.settings import Settings, Storage, Web
+from cxrd.serving import Web
+from cxrd.settings import Settings, Storage
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.web.access import read_operators

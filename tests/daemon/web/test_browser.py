@@ -19,7 +19,7 @@ from support.node import until
 from support.rows import arrive
 
 pytestmark = pytest.mark.flow
-PAGES = ("/", "/studies/{opacity}", "/studies/{dead}", "/studies/{lateral}", "/models", "/studies/1.2.3.4")
+PAGES = ("/", "/studies/{opacity}", "/studies/{dead}", "/studies/{lateral}", "/models", "/docs", "/studies/1.2.3.4")
 NOWHERE = "1.2.3.4"
 SCREENS = {"light": 1400, "dark": 1400, "narrow": 390}
 """Width in pixels."""

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from starlette.testclient import TestClient
 
-from cxrd.settings import Web
+from cxrd.serving import Web
 from cxrd.store import backfills, jobs
 from cxrd.store.schema import JobKind
 from cxrd.web.server import application

@@ -1,0 +1,57 @@
+"""What is listed, on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cxrd.store import views
+from cxrd.store.database import Database
+from cxrd.store.views import Wanted
+from support.rows import arrive, rows
+
+
+@pytest.fixture
+def studies(database: Database) -> Database:
+    """Five studies, two of a second source."""
+    for number in range(1, 6):
+        source = "xray" if number > 3 else "pacs"
+        arrive(database, number, study_uid=f"1.2.{number}", source=source, accession=f"A%{number}_")
+    return database
+
+
+def listed(database: Database, limit: int = 10, **wanted: Any) -> list[str]:
+    """Last number of each study's UID, as listed."""
+    with database.read() as connection:
+        return [row.uid[4:] for row in views.studies(connection, limit=limit, wanted=Wanted(**wanted))]
+
+
+def test_studies_are_filtered(studies: Database) -> None:
+    """By state, source and a part of UID or accession number, which may hold wildcards of SQL."""
+    assert ["5", "4", "3", "2", "1"] == listed(studies)
+    assert ["5", "4"] == listed(studies, source="xray")
+    assert ["3"] == listed(studies, text="2.3")
+    assert ["4"] == listed(studies, text="%4_")
+    assert [] == listed(studies, text="4%")
+    assert [] == listed(studies, state="failed")
+    assert ["2"] == listed(studies, source="pacs", state="received", text="A%2")
+
+
+def test_a_list_goes_on_where_it_stopped(studies: Database) -> None:
+    """Also among studies of one moment; a place that is none is the beginning."""
+    with studies.write() as connection:
+        connection.exec_driver_sql("UPDATE study SET last_at = 1700000000.5")
+    with studies.read() as connection:
+        first = views.studies(connection, limit=2)
+        second = views.studies(connection, limit=10, wanted=Wanted(after=first[-1].place))
+    assert ["5", "4", "3", "2", "1"] == [row.uid[4:] for row in (*first, *second)]
+    assert 5 == len(listed(studies, after="nowhere"))
+
+
+def test_sources_and_patients_are_told(studies: Database) -> None:
+    """For a page that shows them."""
+    with studies.read() as connection:
+        assert ["pacs", "xray"] == views.sources(connection)
+        assert {"1.2.1": ""} == views.patients(connection, ["1.2.1", "9.9"])
+    assert 5 == len(rows(studies, "SELECT uid FROM study"))
