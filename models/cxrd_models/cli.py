@@ -14,7 +14,7 @@ from cxrd_models.dataset.command import app as dataset_app
 from cxrd_models.evaluate.command import Options, evaluate_package, figures_table
 from cxrd_models.export.package import export_run
 from cxrd_models.export.precision import Precision
-from cxrd_models.recipe import read_recipe
+from cxrd_models.recipes import read_recipe
 from cxrd_models.sweep.picture import draw, trials_table
 from cxrd_models.sweep.search import sweep as search
 from cxrd_models.sweep.space import grid_axis, range_axis

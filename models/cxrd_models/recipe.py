@@ -1,18 +1,14 @@
-"""Recipes: everything that decides a training run, as one frozen value read from TOML."""
+"""Recipes: everything that decides a training run, as one frozen value; `cxrd_models.recipes` reads them."""
 
 from __future__ import annotations
 
-import sysconfig
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from cxrd.findings import Value
+from cxrd.findings import ClassRole, Code, Value
 from cxrd.inference.manifest import IntendedUse
-from cxrd_models.errors import RecipeError
+from cxrd_models.data.tasks import Task
 
 
 class PreprocessRecipe(Value):
@@ -119,6 +115,23 @@ class Phase(Value):
     min_delta: float = Field(0, ge=0)
 
 
+class ProbeRecipe(Value):
+    """How the head begins: as logistic regression on what the published backbone makes of the films.
+
+    What is learnt afterwards is kept only where validation films like it better than this.
+
+    Attributes
+    ----------
+    strength : float
+        Inverse regularisation of standardised features, > 0: less holds the weights smaller.
+    copies : int
+        Changed copies, see `AugmentRecipe`, that the regression sees of each training film beside the film itself.
+    """
+
+    strength: float = Field(1e-3, gt=0)
+    copies: int = Field(3, ge=0)
+
+
 class GuardRecipe(Value):
     """Protection against labels that only tell the source of a film.
 
@@ -144,16 +157,40 @@ class ReportRecipe(Value):
     min_test: int = Field(5, ge=0)
 
 
+class TermRecipe(Value):
+    """How a report codes a class of one's own.
+
+    Attributes
+    ----------
+    code : Code
+        ``value``, ``scheme`` and ``meaning``, of SNOMED CT say.
+    site : Code or None
+        Where it is seen; the chest where nothing is said.
+    role : {"finding", "normal", "other"}
+        Only a finding is reported as present.
+    """
+
+    code: Code
+    site: Code | None = None
+    role: ClassRole = ClassRole.FINDING
+
+
 class Recipe(Value):
     """A training run's decisions; the digest of this value is in the run and in the package.
 
     Attributes
     ----------
+    task : str or Task
+        One known by name; ``own``: whatever column ``label`` of the data set holds; or one spelt out as ``[task]``.
     ema : float
         Share of the average of weights kept at each step; 0 keeps the last weights instead.
     monitor : {"mean", "weighted", "loss", "accuracy"}
         The one score on validation films that chooses an epoch: the mean AUROC of the classes, each alike or by
         its positive films, which is steadier where some have few; the least loss; or the best accuracy.
+    terms : dict of str to TermRecipe
+        What reports call classes that the vocabulary does not know.
+    probe : ProbeRecipe or None
+        The head begins as a regression; None leaves it at random.
     heat : str
         How the architecture draws its maps, for the card and the report.
     remarks : tuple of str
@@ -165,7 +202,7 @@ class Recipe(Value):
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     architecture: str
     size: str
-    task: str
+    task: str | Task
     seed: int = 0
     ema: float = Field(0, ge=0, lt=1)
     monitor: Literal["mean", "weighted", "loss", "accuracy"] = "weighted"
@@ -176,87 +213,13 @@ class Recipe(Value):
     model: dict[str, Any] = Field(default_factory=dict)
     augment: AugmentRecipe = AugmentRecipe()
     guard: GuardRecipe = GuardRecipe()
+    probe: ProbeRecipe | None = None
     report: ReportRecipe = ReportRecipe()
     use: IntendedUse
+    terms: dict[str, TermRecipe] = Field(default_factory=dict)
     phases: tuple[Phase, ...] = Field(min_length=1)
 
     @property
     def grid(self) -> tuple[int, int]:
         """Input rows and columns."""
         return self.preprocess.height, self.preprocess.width
-
-
-def recipe_folder() -> Path:
-    """Where recipes lie: ``config/train`` of a checkout, else beside the installed package's data."""
-    checkout = Path(__file__).resolve().parents[2] / "config" / "train"
-    return checkout if checkout.is_dir() else Path(sysconfig.get_path("data")) / "share" / "cxrd" / "train"
-
-
-def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by the name of a file in ``config/train`` or by its path.
-
-    Parameters
-    ----------
-    changes : sequence of str
-        ``phases.0.batch=16`` and the like, see `parse_change`.
-
-    Raises
-    ------
-    RecipeError
-        No such recipe, or its content is not a recipe; every fault is listed.
-    """
-    path = Path(name) if name.endswith(".toml") else recipe_folder() / f"{name}.toml"
-    try:
-        recipe = Recipe.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in recipe_folder().glob("*.toml"))) or "none"
-        raise RecipeError(f"there is no recipe {name}", hint=f"known: {known}; or give a .toml path") from None
-    except tomllib.TOMLDecodeError as fault:
-        raise RecipeError(f"{path} is not TOML: {fault}") from fault
-    except ValidationError as fault:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
-        raise RecipeError(f"{path}: {faults}", hint="see config/train for complete examples") from fault
-    return changed(recipe, dict(parse_change(text) for text in changes)) if changes else recipe
-
-
-def parse_change(text: str) -> tuple[str, Any]:
-    """Read ``KEY=VALUE``: a dotted path into a recipe, and a TOML value or a bare word.
-
-    Raises
-    ------
-    RecipeError
-        There is no ``=``.
-    """
-    path, sign, value = text.partition("=")
-    if not sign:
-        raise RecipeError(f"{text!r} changes nothing", hint="for example phases.0.batch=16")
-    try:
-        return path.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return path.strip(), value.strip()
-
-
-def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with other values at dotted paths; a key with dots of its own stands in quotes at the end.
-
-    Raises
-    ------
-    RecipeError
-        A path that leads nowhere, or a value that does not fit; names it.
-    """
-    values = recipe.model_dump(mode="json")
-    for path, value in changes.items():
-        plain, _, quoted = path.partition('"')
-        *steps, last = [*filter(None, plain.split(".")), *([quoted.removesuffix('"')] if quoted else [])]
-        place: Any = values
-        try:
-            for step in steps:
-                place = place[int(step) if isinstance(place, list) else step]
-            place[int(last) if isinstance(place, list) else last] = value
-        except (KeyError, IndexError, ValueError, TypeError) as fault:
-            raise RecipeError(f"the recipe has no {path}", hint="for example phases.0.batch or model.k") from fault
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as fault:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
-        raise RecipeError(faults, hint=f"from {', '.join(f'{k}={v}' for k, v in changes.items())}") from fault

@@ -18,7 +18,8 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cxrd_models.errors import RecipeError, StoppedError
-from cxrd_models.recipe import Phase, changed, parse_change
+from cxrd_models.recipe import Phase
+from cxrd_models.recipes import changed, parse_change
 from cxrd_models.train.optimiser import rate_factor
 from cxrd_models.train.prepare import Start
 from cxrd_models.train.rates import find_rates, rates_table, steepest

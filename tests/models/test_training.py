@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cxrd_models.errors import DivergedError, RecipeError, StoppedError, WeightsError
-from cxrd_models.recipe import read_recipe
+from cxrd_models.recipes import read_recipe
 from cxrd_models.train.run import train
 from support.training import PHASES, StoppingAfter, quiet, recipe, start, weights
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrd.findings import Value
-from cxrd_models.data.tasks import Task
+from cxrd_models.data.tasks import GENERAL, OWN, Task, tasks_in
 from cxrd_models.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -104,13 +104,19 @@ def read_manifest(folder: Path, task: Task, needed: Collection[str] = SPLITS) ->
             reader = csv.DictReader(lines)
             missing = [c for c in (*_COLUMNS, task.column) if c not in (reader.fieldnames or ())]
             if missing:
-                raise DataError(f"{table} has no column {', '.join(missing)}")
+                raise DataError(f"{table} has no column {', '.join(missing)}", hint=_other(reader.fieldnames or ()))
             films = tuple(_film(table, number, row, task) for number, row in enumerate(reader, 2) if row[task.column])
     except FileNotFoundError:
         raise DataError(f"{table} does not exist", hint="--data is a folder with a labels.csv") from None
     manifest = Manifest(folder=folder, task=task, films=films)
     _check(table, manifest, needed)
     return manifest
+
+
+def _other(columns: Collection[str]) -> str:
+    """Say what else the table can teach."""
+    own = f'task = "{OWN}" learns column {GENERAL}' if GENERAL in columns else ""
+    return "; ".join(filter(None, (own, *(f'task = "{name}" fits' for name in tasks_in(columns)))))
 
 
 def _film(table: Path, number: int, row: dict[str, str], task: Task) -> Film:

@@ -1,11 +1,23 @@
-"""The tasks a film can be labelled for, as columns of ``labels.csv``."""
+"""The tasks a film can be labelled for, as columns of ``labels.csv``: those known by name, and a data set's own."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from cxrd.findings import Value
 from cxrd_models.errors import RecipeError
+
+GENERAL = "label"
+"""Column of labels that belong to no task known by name."""
+
+OWN = "own"
+"""The task of a recipe that learns whatever column `GENERAL` of a data set holds."""
+
+NORMAL = frozenset({"normal", "no finding", "no_finding", "none", "negative", "healthy", "unremarkable"})
+"""What people write, in any case, for a film that shows none of the classes."""
 
 
 class Task(Value):
@@ -25,10 +37,23 @@ class Task(Value):
     """
 
     id: str
-    column: str
-    classes: tuple[str, ...]
+    column: str = GENERAL
+    classes: tuple[str, ...] = Field(min_length=1)
     kind: Literal["binary", "multiclass", "multilabel"] = "multilabel"
     absent: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.classes)) < len(self.classes) or self.absent in self.classes:
+            msg = "a class is named twice, or is the word for none of them"
+            raise ValueError(msg)
+        if len(self.classes) > 2 and self.kind == "binary":
+            msg = "binary is one class, or two; more are multiclass or multilabel"
+            raise ValueError(msg)
+        if len(self.classes) == 1 and self.kind == "multiclass":
+            msg = "one class is binary, with a word for its absence"
+            raise ValueError(msg)
+        return self
 
     @property
     def exclusive(self) -> bool:
@@ -89,8 +114,13 @@ CONTENT = Task(
 _TASKS = {task.id: task for task in (PNEUMONIA, PAEDIATRIC, COVID3, ATEL3, NIH14, CONTENT)}
 
 
+def tasks_in(columns: Collection[str]) -> tuple[str, ...]:
+    """Names of the known tasks that a table of these columns can serve."""
+    return tuple(task.id for task in _TASKS.values() if task.column in columns)
+
+
 def task_of(name: str) -> Task:
-    """Return the task of a recipe.
+    """Return the task of that name.
 
     Raises
     ------
@@ -100,18 +130,6 @@ def task_of(name: str) -> Task:
     try:
         return _TASKS[name]
     except KeyError:
-        raise RecipeError(f"task {name!r} is unknown", hint=f"known: {', '.join(_TASKS)}") from None
-
-
-def task_with(classes: tuple[str, ...]) -> Task:
-    """Return the task that asks for exactly these classes, in this order: what a package was made for.
-
-    Raises
-    ------
-    RecipeError
-        The trainer knows no such task.
-    """
-    for task in _TASKS.values():
-        if task.classes == classes:
-            return task
-    raise RecipeError(f"no task asks for the classes {', '.join(classes)}", hint=f"known: {', '.join(_TASKS)}")
+        raise RecipeError(
+            f"task {name!r} is unknown", hint=f"known: {', '.join(_TASKS)}; {OWN}: the data set's own labels"
+        ) from None

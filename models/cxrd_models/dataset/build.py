@@ -10,14 +10,17 @@ from pydantic import Field
 
 from cxrd.findings import Value
 from cxrd_models.data.manifest import SPLITS
+from cxrd_models.data.tasks import GENERAL, OWN
 from cxrd_models.dataset.leakage import Leakage, find_leakage
 from cxrd_models.dataset.pictures import look_all, viewable
 from cxrd_models.dataset.rows import ABOUT, TABLE, Row, columns_of, refuse_parquet, write_dataset
 from cxrd_models.dataset.splits import check_classes, parse_ratios, settle
-from cxrd_models.dataset.words import GENERAL
 from cxrd_models.errors import DataError
 
-NO_TASK = f"no task of the trainer knows all these labels: they are in column {GENERAL}; --task and --map place them"
+NO_TASK = (
+    f'no task known by name has all these labels: they are in column {GENERAL}, and a recipe with task = "{OWN}" '
+    "learns them; --task and --map make them those of a known task"
+)
 
 
 class How(Value):

@@ -182,7 +182,7 @@ def feedback(  # noqa: PLR0913 - one argument for each option of the command
     verdicts: Annotated[Path, typer.Argument(help="CSV: study_uid, class, verdict (present, confirmed, ...).")],
     database: Annotated[str, typer.Option(envvar="CXRD_DATABASE_URL", help="URL of the node's database.")],
     payloads: Annotated[Path, typer.Option(help="Folder of the node's payload store.")],
-    task: Annotated[str, typer.Option(help="pneumonia, paediatric, covid3, atel3 or nih14.")],
+    task: Annotated[str, typer.Option(help="pneumonia, paediatric, covid3, atel3, nih14, or a package's folder.")],
     *,
     out: Out,
     salt: Salt = "",

@@ -22,6 +22,7 @@ from cxrd.errors import CxrdError
 from cxrd.findings import Answer, StudyAnalysis, Value
 from cxrd.imaging.header import read_header
 from cxrd.imaging.header import text as value_of
+from cxrd_models.data.own import made_for
 from cxrd_models.data.tasks import Task, task_of
 from cxrd_models.dataset.build import Draft
 from cxrd_models.dataset.dicom import row_of
@@ -98,7 +99,7 @@ def read_feedback(store: Store, verdicts: Path, task_id: str, salt: str) -> Draf
     RecipeError
         The task is unknown.
     """
-    task = task_of(task_id)
+    task = made_for(Path(task_id)) if Path(task_id).is_dir() else task_of(task_id)
     judged = read_verdicts(verdicts, task)
     engine = _read_only(store.database)
     left_out = dict.fromkeys(("study unknown to the database", "verdicts leave a class open", "lateral"), 0)

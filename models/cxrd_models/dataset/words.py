@@ -7,11 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from hmac import new as keyed
 
-from cxrd_models.data.tasks import ATEL3, COVID3, NIH14, PAEDIATRIC, PNEUMONIA, Task, task_of
+from cxrd_models.data.tasks import ATEL3, COVID3, GENERAL, NIH14, PAEDIATRIC, PNEUMONIA, Task, task_of
 from cxrd_models.errors import DataError
-
-GENERAL = "label"
-"""Column of labels that belong to no task of the trainer."""
 
 OLDEST = 120
 

@@ -14,7 +14,8 @@ from cxrd.inference.engine import Classifier, load
 from cxrd_models.data.films import decode, load_films
 from cxrd_models.data.lungs import load_lungs
 from cxrd_models.data.manifest import SPLITS, Manifest, read_manifest
-from cxrd_models.data.tasks import task_with
+from cxrd_models.data.own import made_for
+from cxrd_models.data.tasks import Task
 from cxrd_models.errors import DataError
 from cxrd_models.evaluate import plots, tables, words
 from cxrd_models.evaluate.answers import Answers, answer
@@ -72,7 +73,7 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
         The package or the folder cannot be used.
     """
     classifier = load(package, provider="cpu")  # figures must not depend on a driver
-    manifest = _films_of(data, classifier, options)
+    manifest = _films_of(data, made_for(package), options)
     subject = Subject(
         declared=classifier.manifest,
         digest=classifier.ref.digest,
@@ -103,11 +104,10 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
     return found
 
 
-def _films_of(data: Path, classifier: Classifier, options: Options) -> Manifest:
+def _films_of(data: Path, task: Task, options: Options) -> Manifest:
     """Return the manifest of one split, or of a part of it: other films are not even decoded."""
     if options.split not in SPLITS:
         raise DataError(f"split {options.split!r} is not one of {', '.join(SPLITS)}")
-    task = task_with(tuple(c.id for c in classifier.manifest.classes))
     whole = read_manifest(data, task, needed=(options.split,))
     rows = whole.rows_of(options.split)
     if options.films:

@@ -42,7 +42,7 @@ def _head(recipe: Recipe, record: Mapping[str, Any]) -> str:
 | | |
 |---|---|
 | architecture | {recipe.architecture}, size {recipe.size}, {record["parameters"] / 1e6:.2f} M parameters |
-| task | {recipe.task} |
+| task | {recipe.task if isinstance(recipe.task, str) else recipe.task.id} |
 | intended for | views {", ".join(recipe.use.views)}; age {_age(recipe)} |
 | input | {recipe.grid[0]} x {recipe.grid[1]}, preprocessing `{recipe.preprocess.id}` |
 | backbone from | {weights} |

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 from cxrd.imaging.preprocess import Preprocess
 from cxrd.inference.manifest import SCHEMA_VERSION, GateSpec, HeatSpec, Manifest, Metric, ModelClass, Training
 from cxrd.inference.manifest import Calibration as DeclaredCalibration
-from cxrd.vocabulary import TERMS
+from cxrd.vocabulary import Term
 from cxrd_models.data.tasks import Task
 from cxrd_models.evaluate.figures import Estimate, Figures
 from cxrd_models.export.graph import OPSET
 from cxrd_models.export.reporting import Standing
+from cxrd_models.export.terms import term_of
 from cxrd_models.recipe import Recipe
 from cxrd_models.train.calibrating import Calibrations
 from cxrd_models.zoo.contract import GRAPH as VIEW
@@ -55,7 +56,8 @@ def manifest_of(
         title=recipe.title,
         task=origin.task.kind,
         classes=tuple(
-            _class(state, threshold) for state, threshold in zip(standing, calibrations.threshold, strict=True)
+            _class(state, term_of(state.class_id, recipe.terms), threshold)
+            for state, threshold in zip(standing, calibrations.threshold, strict=True)
         ),
         preprocess=Preprocess.model_validate(recipe.preprocess.model_dump()),
         inputs=origin.inputs,
@@ -77,8 +79,7 @@ def manifest_of(
     )
 
 
-def _class(state: Standing, threshold: float) -> ModelClass:
-    term = TERMS[state.class_id]
+def _class(state: Standing, term: Term, threshold: float) -> ModelClass:
     return ModelClass(
         id=state.class_id,
         role=term.role,

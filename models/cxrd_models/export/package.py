@@ -22,7 +22,7 @@ from cxrd.inference.reference import INPUTS
 from cxrd_models.data.films import load_films
 from cxrd_models.data.lungs import load_lungs
 from cxrd_models.data.manifest import Manifest, read_manifest
-from cxrd_models.data.tasks import task_of
+from cxrd_models.data.own import RUN, asked
 from cxrd_models.errors import DataError, RecipeError, WeightsError
 from cxrd_models.evaluate.package import predictions
 from cxrd_models.export.card import card
@@ -145,7 +145,8 @@ def read_run(folder: Path, data: Path | None) -> Finished:
         raise WeightsError(f"{folder} holds no finished run", hint="cxrd train ... --resume")
     record = json.loads((folder / RECORD).read_text("utf-8"))
     recipe = Recipe.model_validate(record["recipe"])
-    manifest = read_manifest(data or Path(record["data"]), task_of(recipe.task))
+    films = data or Path(record["data"])
+    manifest = read_manifest(films, asked(recipe.task, films))
     if manifest.digest != record["data_sha256"]:
         raise DataError(f"{manifest.folder} is not the data that {folder} was trained on")
     model = new_model(recipe, manifest)
@@ -214,7 +215,7 @@ def _facts(finished: Finished, graph: str, parity: Parity) -> dict[str, Any]:
     return {
         "id": recipe.id,
         "version": recipe.version,
-        "task": recipe.task,
+        "task": finished.manifest.task.id,
         "classes": finished.manifest.task.classes,
         "preprocess": recipe.preprocess.model_dump(),
         "calibration": finished.calibrations.graphs[graph].model_dump(),
@@ -233,7 +234,7 @@ def _papers(finished: Finished, judged: Judged, traced: Traced) -> dict[str, byt
         "card.md": card(finished.recipe, finished.record, judged, traced).encode(),
         "evaluation/metrics.json": _json(figures),
         "evaluation/parity.json": _json({name: parity.model_dump() for name, parity in traced.parity.items()}),
-        "evaluation/run.json": _json({k: v for k, v in finished.record.items() if k != "data"}),
+        RUN: _json({k: v for k, v in finished.record.items() if k != "data"}),
         "evaluation/predictions.csv": predictions(finished.manifest, "test", judged.scored).encode(),
     }
 

@@ -13,7 +13,8 @@ import optuna
 
 from cxrd.findings import Value
 from cxrd_models.errors import DivergedError, RecipeError, StoppedError
-from cxrd_models.recipe import Recipe, changed
+from cxrd_models.recipe import Recipe
+from cxrd_models.recipes import changed
 from cxrd_models.sweep.space import Axis, size_of
 from cxrd_models.train.loop import LAST
 from cxrd_models.train.prepare import Start

@@ -8,7 +8,7 @@ from typing import Any
 
 from cxrd.findings import Value
 from cxrd_models.errors import RecipeError
-from cxrd_models.recipe import parse_change
+from cxrd_models.recipes import parse_change
 
 _BOUNDS = 2
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cxrd_models.data.tasks import task_of
+from cxrd_models.data.tasks import Task
 from cxrd_models.recipe import Recipe
 from cxrd_models.train.board import Board
 from cxrd_models.train.ranks import ALONE, Ranks
@@ -48,6 +48,7 @@ class Job(NamedTuple):
     """One run."""
 
     recipe: Recipe
+    task: Task
     model: ChestClassifier
     films: Films
     out: Path
@@ -63,9 +64,9 @@ class Job(NamedTuple):
     @property
     def exclusive(self) -> bool:
         """Whether exactly one class is true of a film."""
-        return task_of(self.recipe.task).exclusive
+        return self.task.exclusive
 
     @property
     def identity(self) -> str:
         """The architecture a checkpoint belongs to."""
-        return f"{self.recipe.architecture} {self.recipe.size} {self.recipe.task}"
+        return f"{self.recipe.architecture} {self.recipe.size} {self.task.id}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from cxrd_models.errors import StoppedError, WeightsError
 from cxrd_models.recipe import Phase
+from cxrd_models.train import probe
 from cxrd_models.train.average import Average
 from cxrd_models.train.checkpoint import load, restore, save
 from cxrd_models.train.job import Job
@@ -32,7 +33,7 @@ def fit(job: Job, *, resume: bool) -> None:
         The checkpoint to resume from belongs to another model.
     """
     average = Average(job.model, job.recipe.ema)
-    position, carried = _restored(job, average) if resume else (Position(), None)
+    position, carried = _restored(job, average) if resume else (_begun(job, average), None)
     while position.phase < len(job.recipe.phases):
         phase = job.recipe.phases[position.phase]
         stepper = Stepper(job, phase)
@@ -46,6 +47,24 @@ def fit(job: Job, *, resume: bool) -> None:
         _restart_from_best(job, average)
         position = position.next_phase()
         _save_last(job, average, None, position)
+
+
+def _begun(job: Job, average: Average) -> Position:
+    """Return the first position; with a probe, its head is the first to be kept, and the one to beat."""
+    if job.recipe.probe is None:
+        return Position()
+    job.watch.say("the head begins as a regression on the published features ...")
+    probe.begin(job, job.recipe.probe)
+    average.model.load_state_dict(job.model.state_dict())
+    judged = validate(job, job.model)
+    _save(job, BEST, {"model": job.model.state_dict(), "identity": job.identity})
+    position = Position(best=judged.score, bar=judged.score)
+    _save_last(job, average, None, position)
+    job.watch.log("probe", **judged._asdict())
+    job.watch.say(
+        f"probe  val loss {judged.val_loss:.4f}  accuracy {judged.val_accuracy:.3f}  AUROC {judged.val_auroc:.4f} *"
+    )
+    return position
 
 
 def _epoch(job: Job, phase: Phase, stepper: Stepper, average: Average, position: Position) -> Position:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from cxrd_models.data.films import load_films
 from cxrd_models.data.lungs import load_lungs
 from cxrd_models.data.manifest import Manifest, read_manifest
-from cxrd_models.data.tasks import task_of
+from cxrd_models.data.own import asked
+from cxrd_models.data.tasks import Task
+from cxrd_models.errors import RecipeError
 from cxrd_models.recipe import Recipe
 from cxrd_models.train.allocator import keep_freed_memory
 from cxrd_models.train.checkpoint import load_backbone
@@ -60,7 +62,8 @@ def prepare(recipe: Recipe, start: Start, watch: Watch, ranks: Ranks = ALONE) ->
         See `cxrd_models.errors`; every one names what to do next.
     """
     keep_freed_memory()
-    manifest = read_manifest(start.data, task_of(recipe.task))
+    manifest = read_manifest(start.data, asked(recipe.task, start.data))
+    _refuse_unfit(recipe, manifest.task)
     model = new_model(recipe, manifest, pretrained=start.init.kind == "imagenet" and not start.resume)
     device = device_of(ranks)
     torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
@@ -79,7 +82,15 @@ def prepare(recipe: Recipe, start: Start, watch: Watch, ranks: Ranks = ALONE) ->
         if slow:
             watch.say(f"half precision ({slow}) is emulated on this processor, many times slower than fp32")
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch knows it, its stubs do not
-    return Job(recipe, model, films, start.out, watch, ranks), manifest
+    return Job(recipe, manifest.task, model, films, start.out, watch, ranks), manifest
+
+
+def _refuse_unfit(recipe: Recipe, task: Task) -> None:
+    """A softmax over one class is always sure, and would learn nothing without a word."""
+    for phase in recipe.phases:
+        if phase.loss == "ce" and not task.exclusive:
+            told = f"phase {phase.name}: loss ce is for classes that exclude each other, task {task.id} has none"
+            raise RecipeError(told, hint='loss = "bce" takes each class for itself')
 
 
 def _fill(model: ChestClassifier, recipe: Recipe, start: Start, watch: Watch) -> None:
@@ -95,8 +106,8 @@ def new_model(recipe: Recipe, manifest: Manifest, *, pretrained: bool = False) -
     """Return the recipe's model, freshly initialised from its seed and the training prevalence."""
     share = manifest.targets()[manifest.rows_of("train")].mean(axis=0)
     prevalence = tuple(float(p) for p in share)
-    asked = Request(manifest.task.classes, prevalence, recipe.grid, recipe.model, pretrained)
-    return build(recipe.architecture, recipe.size, asked, seed=recipe.seed)
+    wanted = Request(manifest.task.classes, prevalence, recipe.grid, recipe.model, pretrained)
+    return build(recipe.architecture, recipe.size, wanted, seed=recipe.seed)
 
 
 def films_on(

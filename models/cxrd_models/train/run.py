@@ -16,7 +16,6 @@ from rich.console import Console
 import cxrd
 from cxrd_models.data.manifest import Manifest
 from cxrd_models.data.shortcut import probe
-from cxrd_models.data.tasks import task_of
 from cxrd_models.errors import RecipeError, WeightsError
 from cxrd_models.evaluate.baseline import frozen_baseline, pooled_features
 from cxrd_models.recipe import Recipe
@@ -82,6 +81,7 @@ def _record(recipe: Recipe, start: Start, manifest: Manifest, job: Job) -> dict[
     return {
         "recipe": recipe.model_dump(mode="json"),
         "recipe_sha256": recipe_digest(recipe),
+        "task": manifest.task.model_dump(mode="json"),
         "command": _command(start),
         "data": str(start.data),
         "data_sha256": manifest.digest,
@@ -155,7 +155,7 @@ def _calibrate(job: Job) -> None:
     films, rows = job.films, job.films.val
     target, known = films.target[rows].cpu().numpy(), films.known[rows].cpu().numpy()
     logits = graph_logits(job.model, films.image, rows, films.mask)
-    found = calibrate_model(job.model, logits, target, known, exclusive=task_of(job.recipe.task).exclusive)
+    found = calibrate_model(job.model, logits, target, known, exclusive=job.exclusive)
     _write(job.out / CALIBRATION, found.model_dump())
 
 

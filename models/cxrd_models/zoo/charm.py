@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from cxrd_models.zoo.charm_graph import CharmGraph
 from cxrd_models.zoo.charm_parts import CharmOptions, Head, attention_of, heat_of
-from cxrd_models.zoo.contract import GRAPH, Batch, ChestClassifier, Output, Request
+from cxrd_models.zoo.contract import GRAPH, Batch, ChestClassifier, Output, Regression, Request
 from cxrd_models.zoo.memory import RareMemory
 from cxrd_models.zoo.mobilenet import MobileNetV2Features
 from cxrd_models.zoo.split import SplitCnn
@@ -90,6 +90,10 @@ class Charm(ChestClassifier):
         with torch.no_grad():
             heat = heat_of(self.head.gradient(judged), evidence)
         return Output(self.head(judged), heat, anchored.mean(dim=(2, 3)))
+
+    def begin_head(self, found: Regression) -> None:
+        """Through its hidden units."""
+        self.head.begin(found)
 
     def pooled(self, image: Tensor) -> Tensor:
         """[N, D] mean of the backbone's last map."""

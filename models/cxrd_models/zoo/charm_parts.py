@@ -9,6 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cxrd.findings import Value
+from cxrd_models.errors import RecipeError
+from cxrd_models.zoo.contract import Regression
 from cxrd_models.zoo.memory import Weights
 from cxrd_models.zoo.split import Backbone
 
@@ -106,6 +108,30 @@ class Head(nn.Module):
         """[N, D] to logits [N, K]."""
         logits: Tensor = self.last(self.dropout(torch.relu(self.first(self.norm(z)))))
         return logits
+
+    @torch.no_grad()
+    def begin(self, found: Regression) -> None:
+        """Answer as ``found`` does, on half of the hidden units: ``relu(x) - relu(-x) = x``, several times over.
+
+        The other half has no weight in the answer yet, and learns what is not linear.
+
+        Raises
+        ------
+        RecipeError
+            Too few hidden units.
+        """
+        classes = self.last.out_features
+        times = self.first.out_features // (4 * classes)
+        if not times:
+            raise RecipeError(f"a head of {self.first.out_features} units cannot begin as a regression on {classes}")
+        used = 2 * classes * times
+        self.norm.running_mean, self.norm.running_var = found.mean.clone(), found.std.square()
+        self.first.weight[:used] = torch.cat([found.weight, -found.weight]).repeat(times, 1)
+        self.first.bias[:used] = 0
+        self.last.weight.zero_()
+        unit = torch.eye(classes, device=self.last.weight.device)
+        self.last.weight[:, :used] = torch.cat([unit, -unit], dim=1).repeat(1, times) / times
+        self.last.bias.copy_(found.bias)
 
     def gradient(self, z: Tensor) -> Tensor:
         """Return d logits / d z, [N, K, D], in eval mode, without autograd."""

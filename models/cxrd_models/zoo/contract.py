@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from cxrd_models.errors import RecipeError
+
 GRAPH = "model"
 """Name of the view that every package has; a gated ensemble has a second one."""
 
@@ -88,6 +90,23 @@ class Request(NamedTuple):
     pretrained: bool = False
 
 
+class Regression(NamedTuple):
+    """A linear answer to standardised features z [N, D]: ``weight @ ((z - mean) / std) + bias``.
+
+    Attributes
+    ----------
+    mean, std : Tensor
+        [D], std > 0.
+    weight, bias : Tensor
+        [K, D] and [K].
+    """
+
+    mean: Tensor
+    std: Tensor
+    weight: Tensor
+    bias: Tensor
+
+
 class Ensemble(NamedTuple):
     """Two graphs that answer the same question: the second is asked where the first is unsure.
 
@@ -157,6 +176,16 @@ class ChestClassifier(nn.Module):
 
     def on_published_loaded(self) -> None:
         """Follow freshly loaded backbone weights with whatever copies the architecture keeps of them."""
+
+    def begin_head(self, found: Regression) -> None:  # noqa: ARG002 - for those whose head can
+        """Make ``head`` answer as a regression on its own input does.
+
+        Raises
+        ------
+        RecipeError
+            The architecture's head cannot.
+        """
+        raise RecipeError(f"the head of {type(self).__name__} cannot begin as a regression", hint="leave out [probe]")
 
     def pooled(self, image: Tensor) -> Tensor:
         """[N, D] pooled features of the backbone alone: what a frozen-feature baseline learns from."""

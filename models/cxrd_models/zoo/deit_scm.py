@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cxrd.findings import Value
-from cxrd_models.zoo.contract import GRAPH, ChestClassifier, Output, Request, View
+from cxrd_models.zoo.contract import GRAPH, ChestClassifier, Output, Regression, Request, View
 from cxrd_models.zoo.frozen import keep_statistics
 from cxrd_models.zoo.scm import Diffusion, Mode
 from cxrd_models.zoo.vit import CompactVit, PublishedVit
@@ -107,6 +107,12 @@ class DeitScm(ChestClassifier):
         for block in self.scm:
             tokens, spread = block(tokens, spread)
         return tokens, spread
+
+    @torch.no_grad()
+    def begin_head(self, found: Regression) -> None:
+        """The head is linear already."""
+        self.head.weight.copy_(found.weight / found.std)
+        self.head.bias.copy_(found.bias - self.head.weight @ found.mean)
 
     def pooled(self, image: Tensor) -> Tensor:
         """[N, D'] what the published weights alone see."""
