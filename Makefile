@@ -68,7 +68,7 @@ reference: test-setup  ## rewrite docs/reference/from the program
 	$(BIN)/cxrd reference configuration > docs/reference/configuration.md
 	PYTHONPATH=tests $(BIN)/python -m support.reference > docs/reference/api.md
 
-bench: test-setup  ## ratios against dcmtk, Orthanc and a bare ONNX Runtime loop, in one run
+bench: test-setup  ## ratios against dcmtk, Orthanc and a bare torch loop, in one run
 	PYTHONPATH=tests $(BIN)/python -m bench
 
 bundle:  ## everything a host without internet needs, in dist/, with checksums and a bill of materials

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import claiming, films, processing, receiving
+from bench import claiming, films, processing, receiving, training
 
 
 def _receiving(folder: Path) -> Iterator[tuple[str, str]]:
@@ -17,7 +17,12 @@ def _receiving(folder: Path) -> Iterator[tuple[str, str]]:
     return receiving.measure(folder, films.write(folder / "films", receiving.FILMS))
 
 
-PARTS = {"processing": processing.measure, "claiming": claiming.measure, "receiving": _receiving}
+PARTS = {
+    "processing": processing.measure,
+    "claiming": claiming.measure,
+    "training": training.measure,
+    "receiving": _receiving,
+}
 
 
 def main() -> None:

@@ -61,7 +61,9 @@ def test_a_run_is_never_worse_on_validation_than_its_start(folder: Path, tmp_pat
     kept = {}
     for name, phase in (("still", STILL), ("spoil", spoiling)):
         out = tmp_path / name
-        asked = recipe(ema=0, probe={"strength": 1.0, "copies": 1}, phases=[phase], monitor="loss")
+        wide = {"reduction": 128, "hidden": 64, "slots": 28, "rare_prevalence": 0.5}
+        begun = {"strength": 1.0, "copies": 1}
+        asked = recipe(model=wide, ema=0, probe=begun, phases=[phase], monitor="loss")
         train(asked, start(folder, out), quiet(out))
         events = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
         assert ["probe", "epoch"] == [e["event"] for e in events]
