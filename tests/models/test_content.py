@@ -13,7 +13,7 @@ from cxrd_models.data.tasks import CONTENT
 from cxrd_models.dataset.content import Wishes, fold_of, read_content
 from cxrd_models.dataset.drawn import DRAWN, OF_A_FILM
 from cxrd_models.errors import DataError
-from cxrd_models.recipe import read_recipe
+from cxrd_models.recipes import read_recipe
 
 
 @pytest.mark.parametrize("name", [*DRAWN, *OF_A_FILM])
