@@ -26,7 +26,8 @@ from cxrd_models.data.films import load_films
 from cxrd_models.data.manifest import Manifest, read_manifest
 from cxrd_models.data.tasks import CONTENT
 from cxrd_models.dataset.content import FOLDS
-from cxrd_models.recipe import Recipe, read_recipe
+from cxrd_models.recipe import Recipe
+from cxrd_models.recipes import read_recipe
 from cxrd_models.zoo.film_content import FilmContent, FilmContentOptions
 
 COPIES, STEPS, BATCH = 24, 300, 64
