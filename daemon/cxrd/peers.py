@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydicom._uid_dict import UID_dictionary
 
 
 def _ae_title(value: str) -> str:
@@ -136,15 +135,17 @@ def _certificate(value: str) -> str:
 
 def _uid(value: str) -> str:
     """A UID of PS3.6, given as such or by its keyword, for example DigitalXRayImageStorageForPresentation."""
+    from pydicom._uid_dict import UID_dictionary  # noqa: PLC0415 - half a second that only such a source pays
+
+    keywords = {entry[4]: uid for uid, entry in UID_dictionary.items()}
     if value in UID_dictionary:
         return value
-    if value not in _KEYWORDS:
+    if value not in keywords:
         msg = f"{value} is neither a UID nor a keyword of PS3.6 annex A"
         raise ValueError(msg)
-    return _KEYWORDS[value]
+    return keywords[value]
 
 
-_KEYWORDS = {entry[4]: uid for uid, entry in UID_dictionary.items()}
 KnownUID = Annotated[str, AfterValidator(_uid)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,7 +11,9 @@ from cxrd.cli import printing
 from cxrd.cli.node import Config, Json
 from cxrd.settings import load
 from cxrd.store.database import Database
-from cxrd.store.memory import Cache, open_cache
+
+if TYPE_CHECKING:
+    from cxrd.store.memory import Cache
 
 cache = typer.Typer(help="What models said of uploaded films.", no_args_is_help=True)
 
@@ -21,6 +24,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _open(config: Config) -> Cache:
+    from cxrd.store.memory import open_cache  # noqa: PLC0415 - other commands should not pay for arrays
+
     settings = load(config)
     return open_cache(settings, Database(settings.database.url), lambda text: typer.echo(text, err=True))
 
