@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -24,7 +25,9 @@ class Volume:
         filler = self.folder / "filler"
         with filler.open("wb") as file:
             space = os.statvfs(self.folder)
-            os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - leave)
+            wanted = space.f_bavail * space.f_frsize - leave
+            while not _allocated(file.fileno(), wanted):
+                wanted -= space.f_frsize  # somebody wrote since the room was measured
         yield
         filler.unlink()
 
@@ -37,6 +40,17 @@ class Volume:
 
     def _mount(self, *options: str) -> None:
         subprocess.run(["mount", *options, str(self.folder)], check=True)
+
+
+def _allocated(descriptor: int, size: int) -> bool:
+    """Give a file so many bytes of room; False where there are not so many."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
 
 
 @contextmanager
