@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -22,6 +22,7 @@ from cxrd.demo.pacs import StandInPacs
 from cxrd.demo.samples import samples
 from cxrd.inference.packages import starter_folder
 from cxrd.peers import Destination
+from support.certificates import Authority
 from support.node import Node, free_port, until
 from support.packages import CLASSES, GATE, make_package
 
@@ -34,6 +35,20 @@ PAPERS = {  # ten test films whose scores and brightness are spread evenly
     ).encode(),
     "evaluation/inputs.csv": "\n".join([INPUTS, *(f"{n},{n / 10},{n / 20}" for n in range(10))]).encode(),
 }
+
+
+EVERYTHING_ELSE = """
+[[archives]]
+name = "archive"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = {pacs}
+[dicom.tls]
+port = {tls}
+certificate = "{certificate}"
+key = "{key}"
+ca = "{ca}"
+"""
 
 
 class Prometheus:
@@ -97,7 +112,7 @@ def queries(root: Path) -> dict[str, str]:
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Node, StandInPacs]]:
-    """The starter packages, an ensemble and a version that looks on; drift is told from the first film on."""
+    """Whatever a panel shows: starters, an ensemble, a version that looks on, TLS, an archive, drift."""
     models = tmp_path / "models"
     models.mkdir()
     for folder in starter_folder().iterdir():
@@ -110,7 +125,16 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Node
     (tmp_path / "pacs").mkdir()
     pacs = StandInPacs(tmp_path / "pacs", "PACS")
     pacs.start()
-    running = Node(tmp_path, pacs_port=pacs.port, models=models)
+    running = Node(tmp_path, pacs_port=pacs.port, models=models, commit=True)
+    pacs.commitments.reports_to = ("127.0.0.1", running.port)
+    authority = Authority(tmp_path, days=400)
+    ours = authority.sign("node", days=400)
+    with running.config.open("a", encoding="utf-8") as config:
+        config.write(
+            EVERYTHING_ELSE.format(
+                pacs=pacs.port, tls=free_port(), certificate=ours.certificate, key=ours.key, ca=authority.file
+            )
+        )
     for words in (("add", str(make_package(tmp_path / "new", version="1.1.0"))), ("shadow", "tiny@1.1.0")):
         done = running.cli("models", *words)
         assert 0 == done.returncode, done.stderr
@@ -141,7 +165,9 @@ def test_every_panel_has_data_and_a_pacs_that_is_down_is_noticed(
 
         delivered = 'cxrd_studies{state="delivered"}'
         until(lambda: server.values(delivered) == [4.0], seconds=120, what="four studies are delivered")
-        until(lambda: not silent(), seconds=60, what="every panel has data")
+        with suppress(AssertionError):  # the next line names those that have none
+            until(lambda: not silent(), seconds=60, what="every panel has data")
+        assert [] == silent()
         assert [1.0] == server.values('cxrd_images_refused_total{reason="lateral"}')
         loaded = [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
         assert [] == [rule["lastError"] for rule in loaded if "lastError" in rule]
