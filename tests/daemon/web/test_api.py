@@ -22,7 +22,9 @@ from cxrd.web.server import application
 from support.browsing import Filled, local, remote
 
 LOGIN = {"Authorization": "Basic " + b64encode(b"meier:secret").decode()}
-ASKING = settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+ASKING = settings(
+    max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 ADMITTED: dict[str, Any] = {
     "admitted": True, "reason": "", "detail": "", "view": "PA", "models": {"tiny": {"Effusion": 0.9}},
     "applicability": {"tiny": "inside"}, "present": {"tiny": ["Effusion"]}, "boxes": [],
@@ -164,7 +166,12 @@ def test_whatever_is_asked_is_answered_as_described(filled: Filled, tmp_path: Pa
     operators = tmp_path / "operators"
     operators.write_text("meier:secret")
     operators.chmod(0o600)
-    closed = filled.settings.model_copy(update={"web": Web(operators=operators, hosts=("testserver",))})
+    closed = filled.settings.model_copy(
+        update={
+            "web": Web(operators=operators, hosts=("testserver",)),
+            "predict": Predict(max_films=256),  # the limit is a site's, so the description cannot name it
+        }
+    )
     with filled.database.write() as connection:
         for role in ROLES:
             jobs.register_worker(connection, filled.database.now(connection), f"{role}@test", role=role, version="0")
