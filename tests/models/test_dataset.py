@@ -232,7 +232,7 @@ def test_labels_of_no_task_are_kept_and_said_to_be(classes: Path, tmp_path: Path
     """They go to a column of their own, with a note."""
     (classes / "NORMAL").rename(classes / "[odd]")
     answer = dataset("folder", classes, "--out", tmp_path / "out")
-    assert (0, True) == (answer.exit_code, "no task of the trainer knows all these labels" in answer.stderr)
+    assert (0, True) == (answer.exit_code, "no task known by name has all these labels" in answer.stderr)
     assert {"[odd]", "PNEUMONIA"} == {row["label"] for row in rows_of(tmp_path / "out")}
     assert "label: [odd]" in answer.stderr  # not swallowed as markup
 

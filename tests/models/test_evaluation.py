@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from cxrd.findings import Box
 from cxrd.inference.engine import load
 from cxrd_models.cli import app
+from cxrd_models.data.own import RUN
+from cxrd_models.data.tasks import COVID3
 from cxrd_models.errors import DataError
 from cxrd_models.evaluate.answers import answer
 from cxrd_models.evaluate.command import Options, evaluate_package
@@ -75,6 +77,10 @@ def striped(tmp_path: Path) -> Path:
     return folder
 
 
+RECORD = {RUN: json.dumps({"task": COVID3.model_dump(mode="json")}).encode()}
+"""What a run says of the task that its package was made for."""
+
+
 def write(path: Path, heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as lines:
         csv.writer(lines).writerows([heading, *rows])
@@ -82,7 +88,7 @@ def write(path: Path, heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    return make_package(tmp_path / "packages", classes=COVID, task="multiclass")
+    return make_package(tmp_path / "packages", classes=COVID, task="multiclass", papers=RECORD)
 
 
 def test_a_bundle_tells_what_was_found(striped: Path, package: Path, tmp_path: Path) -> None:
@@ -171,7 +177,7 @@ def test_mirrored_films_are_averaged_and_their_maps_turned_back(package: Path) -
 
 def test_two_packages_are_compared_on_what_they_share(striped: Path, package: Path, tmp_path: Path) -> None:
     """A copy differs by nothing; a package that answers something else cannot be compared."""
-    copy = make_package(tmp_path / "more", classes=COVID, task="multiclass", id="copy")
+    copy = make_package(tmp_path / "more", classes=COVID, task="multiclass", id="copy", papers=RECORD)
     found = evaluate_package(package, striped, tmp_path / "o", quiet(), Options(against=copy, panels=0)).against
     assert found is not None
     assert found.package == "copy 1.0.0"
