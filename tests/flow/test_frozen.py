@@ -14,6 +14,7 @@ import pytest
 
 from cxrd.demo.pacs import StandInPacs
 from cxrd.peers import Destination
+from cxrd.rules import Admission
 from cxrd.service.roles import run_role
 from cxrd.settings import Database as DatabaseUrl
 from cxrd.settings import Inference, Models, Settings, Storage, Work
@@ -82,6 +83,7 @@ def test_a_thawed_worker_changes_nothing(point: str, tmp_path: Path, pacs: Stand
             database=DatabaseUrl(url=url),
             storage=Storage(dir=tmp_path / "payload"),
             models=Models(dir=tmp_path / "models"),
+            admission=Admission(content="off"),  # this film is noise, and whoever looks at it sees that
             inference=Inference(decode_processes=0),
             destinations=(Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=pacs.port, timeout_s=20),),
             work=Work(lease_s=3600),
