@@ -39,6 +39,12 @@ TODO = {
     Reason.TRANSFER_SYNTAX: "have the PACS send it in another transfer syntax",
     Reason.DECODE_FAILED: "compare it with the copy in the PACS; send the study again",
     Reason.DECODER_DIED: "compare it with the copy in the PACS; keep the file for a report to us",
+    Reason.BURNED_IN: "have the modality send the film without text in its pixels",
+    Reason.LOCALIZER: _ROUTE,
+    Reason.DUPLICATE: "nothing: the same pixels are analysed once",
+    Reason.NOT_CHEST_FILM: 'nothing, if it is no chest film; if it is one, admission.content = "note" lets it through',
+    Reason.TURNED: "turn it upright in the PACS and send the study again",
+    Reason.INVERTED: 'have the modality\'s greys corrected, or set admission.inversion = "correct"',
     Reason.UID_CONFLICT: "find out which of the two is right; the first one stays in use",
 }
 """Who can do what about each refusal."""
