@@ -4,6 +4,8 @@ PYTHON ?= python3
 # The trainer's tests need PyTorch; any build of this release will do, with or without a GPU.
 TORCH ?= torch==2.13.0
 KILLS ?= 200
+# Processes that share the tests out, file by file.
+WORKERS ?= 2
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -34,7 +36,7 @@ serve: setup  ## the same, kept running; prints the page's address
 test-setup: .venv/.test
 
 test: test-setup  ## every test (PostgreSQL, dcmtk and Orthanc are used where they are installed)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 format: test-setup
 	$(BIN)/ruff format --check

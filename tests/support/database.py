@@ -9,10 +9,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import MetaData, create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
-from cxrd.store.database import Database
+from cxrd.store.database import MIGRATIONS, Database
 
 SERVER = os.environ.get("CXRD_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
 
@@ -53,3 +55,27 @@ def fresh(kind: str, folder: Path) -> Iterator[Database]:
         database.upgrade()
         yield database
         database.dispose()
+
+
+def migrate(database: Database, revision: str) -> None:
+    """Bring a database to one revision, as the version that ended there did."""
+    with database.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def as_before(database: Database, older: Database, revision: str) -> None:
+    """Fill an empty database with what another holds, as far as the schema of a revision knows it."""
+    migrate(older, revision)
+    then, now = MetaData(), MetaData()
+    then.reflect(older.engine)
+    now.reflect(database.engine)
+    with database.read() as source, older.write() as target:
+        for table in then.sorted_tables:
+            if table.name == "alembic_version":
+                continue
+            known = [now.tables[table.name].c[column.name] for column in table.columns]
+            for row in source.execute(select(*known)):
+                target.execute(table.insert().values(**row._mapping))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Self, TypeVar
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -75,10 +76,11 @@ studies_per_minute = 6000
 
 
 def free_port() -> int:
-    """A port that nobody held a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody held a moment ago, below those that the system gives to clients and to other tests."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", SystemRandom().randrange(10_240, 32_768)))
+            return int(probe.getsockname()[1])
 
 
 def until(ask: Callable[[], T], *, seconds: float, what: str) -> T:

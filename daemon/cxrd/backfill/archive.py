@@ -89,7 +89,28 @@ class Link:
             self._association.release()
 
     def studies(self, part: Slice) -> Found:
-        """Studies of a slice that have images of the archive's modalities."""
+        """Studies of a slice that have images of the archive's modalities.
+
+        An archive may tell less than it holds and call it complete: some stop at a limit in silence, and Orthanc 1.10
+        counts a study once for each of its series against its limit. So the halves of a slice are asked too, as far
+        down as both hold studies; halves that tell of more than the whole show that it was cut off.
+        """
+        found = self._asked(part)
+        inside = part
+        while not found.cut_off and found.studies and (halves := inside.halves()) is not None:
+            newer, older = (self._asked(half) for half in halves)
+            if (
+                newer.cut_off
+                or older.cut_off
+                or not found.studies.keys() >= newer.studies.keys() | older.studies.keys()
+            ):
+                return Found(found.studies, cut_off=True)
+            if len(found.studies) == 1 or bool(newer.studies) == bool(older.studies):
+                break
+            inside = halves[0] if newer.studies else halves[1]
+        return found
+
+    def _asked(self, part: Slice) -> Found:
         found: dict[str, str] = {}
         cut_off = False
         for modality in self._archive.modalities:

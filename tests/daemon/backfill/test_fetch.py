@@ -59,17 +59,17 @@ def test_what_is_here_is_not_fetched_again(database: Database, payload: PayloadS
     assert "done" == again.state()
 
 
-@pytest.mark.parametrize("status", [0xA700, 0xFE00, 0])
+@pytest.mark.parametrize(("status", "known"), [(0xA700, 500), (0xFE00, 500), (0, 2), (0, 500)])
 def test_an_archive_that_tells_less_than_there_is_is_asked_for_halves(
-    database: Database, payload: PayloadStore, pacs: StandInPacs, status: int
+    database: Database, payload: PayloadStore, pacs: StandInPacs, status: int, known: int
 ) -> None:
-    """It says so by its status, or just stops at its limit; within a day halves are hours."""
+    """It says so by its status, or stops at a limit that we know, or that we do not; within a day halves are hours."""
     films = [old_film(pacs.folder, day=f"202001{n:02d}", StudyTime="101112") for n in (3, 28)]
     films += [old_film(pacs.folder, day="20200128", StudyTime=f"{n}0000") for n in (12, 23)]
     pacs.query.limit, pacs.query.limit_status = 2, status
     with listening(database, payload) as port:
         pacs.query.knows["CXRD"] = ("127.0.0.1", port)
-        past = Backfill(database, archive(pacs.port, max_matches=500 if status else 2, modalities=("CR",)))
+        past = Backfill(database, archive(pacs.port, max_matches=known, modalities=("CR",)))
         past.run()
     assert {film.StudyInstanceUID: ("complete", 1, 1) for film in films} == past.outcomes()
     assert "done" == past.state()

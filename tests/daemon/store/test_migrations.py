@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, MetaData, Table, inspect, select, text
 from sqlalchemy.sql.sqltypes import JSON, Boolean, DateTime, LargeBinary, String
 
 from cxrd.errors import StoreError
 from cxrd.store.database import MIGRATIONS, Database
-from support.database import database_url
+from support.database import database_url, migrate
 
 REVISIONS = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
 PAIRS = list(pairwise(REVISIONS))
@@ -29,15 +27,6 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         made = Database(url)
         yield made
         made.dispose()
-
-
-def migrate(database: Database, revision: str) -> None:
-    """Bring a database to one revision, as the version that ended there did."""
-    with database.engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
 
 
 def tables(database: Database) -> list[Table]:

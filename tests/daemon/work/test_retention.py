@@ -19,6 +19,7 @@ from cxrd.store.payload import PayloadStore
 from cxrd.store.schema import JobKind
 from cxrd.watch.metrics import Metrics
 from cxrd.work.retention import DAY_S, Retention
+from support.database import as_before, database_url
 from support.rows import SR_CLASS, STUDY, analysis, arrive, claim, rows
 
 ALL = Keep(films_days=30, results_days=30, jobs_days=30)
@@ -280,19 +281,17 @@ def test_a_put_that_came_first_is_seen_by_the_remover(site: Site, monkeypatch: p
     assert b"film" == site.payload.get(site.film)
 
 
-def test_previews_of_before_get_their_rows(database: Database, payload: PayloadStore) -> None:
+def test_previews_of_before_get_their_rows(database: Database, payload: PayloadStore, tmp_path: Path) -> None:
     """A database of an older version knows them only inside its analyses."""
     site = Site(database, payload)
     site.finish()
-    with database.write() as connection:
-        for statement in (
-            "DROP TABLE preview", "DROP TABLE doomed", "DROP INDEX job_done", "DROP INDEX instance_kept",
-            "DROP INDEX artefact_kept", "ALTER TABLE instance DROP COLUMN removed_at",
-            "ALTER TABLE artefact DROP COLUMN removed_at", "UPDATE alembic_version SET version_num = '0008'",
-        ):  # fmt: skip
-            connection.execute(text(statement))
-    database.upgrade()
-    assert [(f"{STUDY}.1", site.preview)] == rows(database, "SELECT sop_uid, sha256 FROM preview")
+    (tmp_path / "older").mkdir()
+    with database_url(database.engine.dialect.name, tmp_path / "older") as url:
+        older = Database(url)
+        as_before(database, older, "0008")
+        older.upgrade()
+        assert [(f"{STUDY}.1", site.preview)] == rows(older, "SELECT sop_uid, sha256 FROM preview")
+        older.dispose()
 
 
 def test_s3_and_a_term_for_bytes_do_not_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
