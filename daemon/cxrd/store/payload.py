@@ -2,6 +2,9 @@
 
 A file's name is the sha256 of its bytes, so writing the same content twice is one file and a reader can tell
 altered bytes. A write is temporary file → fsync → rename → fsync of the directory; only then may a row name it.
+
+Bytes that are here already are written all the same: after an fsync that failed, Linux calls the lost pages clean
+and the next fsync of the same file succeeds. A new file has no such past, so no failed write is ever believed later.
 """
 
 from __future__ import annotations
@@ -112,17 +115,15 @@ class PayloadStore:
         target = self.path(digest)
         temporary = self._incoming / uuid4().hex
         try:
-            if not _holds(target, data):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with temporary.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    reach("payload_written")
-                    os.fsync(file.fileno())
-                reach("payload_synced")
-                temporary.rename(target)
-                reach("payload_renamed")
-            # also for bytes that are here already: whoever wrote them may have died, or failed, before this
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                reach("payload_written")
+                os.fsync(file.fileno())
+            reach("payload_synced")
+            temporary.rename(target)
+            reach("payload_renamed")
             for folder in (target.parent, target.parent.parent, self.root):
                 sync_folder(folder)
             reach("payload_durable")
@@ -137,8 +138,8 @@ class PayloadStore:
     def remove(self, digest: str, *, idle_s: float) -> bool:
         """Remove bytes, unless somebody put the same ones within the last ``idle_s`` seconds: a row may follow.
 
-        The file is taken away first and looked at then. Whoever puts the same bytes touches the file before it looks
-        whether it is there, so either the touch is seen here, or it is seen there that the file is gone.
+        The file is taken away first and looked at then. Whoever puts the same bytes writes a new file: it was taken
+        away and its age is seen here, or it came after and lies untouched under its name.
 
         Returns
         -------
@@ -206,15 +207,6 @@ class PayloadStore:
                         path.unlink()
                 found += stale
         return found
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    """Whether a file has exactly these bytes; one that was altered or cannot be read has not."""
-    try:
-        os.utime(path)  # before the look: see remove
-        return path.stat().st_size == len(data) and path.read_bytes() == data
-    except OSError:
-        return False
 
 
 def read_payload(path: Path) -> bytes:
