@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from textwrap import wrap
 
 import cv2
@@ -72,6 +73,7 @@ def _painted(film: FilmAnalysis) -> Finding | None:
     return max((x for x in _shown(film) if x.heat), key=lambda x: x.probability, default=None)
 
 
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
