@@ -18,7 +18,7 @@ from support.database import database_url
 from support.node import Node, until
 from support.packages import make_package
 from support.rows import rows
-from support.storm import Sender, at, on_disk
+from support.storm import Sender, at, lost
 
 pytestmark = pytest.mark.flow
 COMMITS = tuple(p for p in crashpoints.POINTS if p.endswith("_before_commit"))
@@ -54,7 +54,7 @@ def test_a_crash_here_costs_nothing(
         finally:
             node.stop()
     assert [] == [uid for uid, digests in pacs.digests.items() if len(digests) != 1]
-    assert [] == [uid for uid, data in sender.bodies.items() if not on_disk(tmp_path / "payload", data)]
+    assert [] == lost(sender.bodies, tmp_path / "payload")
     assert [] == list((tmp_path / "payload" / "incoming").glob("*.dcm"))
 
 

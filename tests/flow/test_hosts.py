@@ -17,7 +17,7 @@ from cxrd.store.database import Database
 from support.hosts import CONFIG, DICOM_PORT, Host, Network, Postgres, haproxy, need_tools
 from support.node import until
 from support.packages import make_package
-from support.storm import Sender, at, on_disk
+from support.storm import Sender, at, lost
 
 pytestmark = pytest.mark.flow
 LEASE_S = 9
@@ -104,4 +104,4 @@ def test_a_database_restart_and_a_partition_lose_and_double_nothing(site: Site, 
     expected = {study: ["OT", "SR"] for study in sender.acknowledged.values()}
     until(lambda: at(site.pacs) == expected, seconds=300, what=f"every study has its results\n{site.logs()}")
     assert [] == [uid for uid, digests in site.pacs.digests.items() if len(digests) != 1]
-    assert [] == [uid for uid, data in sender.bodies.items() if not on_disk(site.payload, data)]
+    assert [] == lost(sender.bodies, site.payload)

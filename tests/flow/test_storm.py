@@ -21,7 +21,7 @@ from support.database import database_url
 from support.node import Node, until
 from support.packages import make_package
 from support.rows import rows
-from support.storm import Sender, at, on_disk
+from support.storm import Sender, at, lost
 
 pytestmark = [pytest.mark.flow, pytest.mark.storm]
 VICTIMS = ("listen", "infer", "build", "deliver", "tick", "web", "supervisor")
@@ -110,12 +110,12 @@ def test_a_storm_loses_nothing_and_doubles_nothing(
             trail = node.cli("audit", "verify", "--json")
         doubled = sum(len(kinds) - len(set(kinds)) for kinds in at(pacs).values())
         differing = [uid for uid, digests in pacs.digests.items() if len(digests) != 1]
-        lost = [uid for uid, data in sender.bodies.items() if not on_disk(tmp_path / "payload", data)]
+        missing = lost(sender.bodies, tmp_path / "payload")
         told = disagreements(url)
     by_victim = ", ".join(f"{role} {n}" for role, n in sorted(killed.items()))
-    print(f"\n{kind}: kills {killed.total()} ({by_victim}), films {len(expected)}, lost {len(lost)}, ", end="")
+    print(f"\n{kind}: kills {killed.total()} ({by_victim}), films {len(expected)}, lost {len(missing)}, ", end="")
     print(f"duplicate {doubled}, differing bytes {len(differing)}, audit rows that disagree {len(told)}")
-    assert [] == lost
+    assert [] == missing
     assert 0 == doubled
     assert [] == differing
     assert [] == told

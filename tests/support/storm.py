@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -52,17 +54,17 @@ class Sender:
         while time.monotonic() < deadline:
             (result,) = send(target, "PACS", [item])
             if result.outcome is Outcome.STORED:
-                self.bodies[item.sop_uid] = body(item.path)
+                self.bodies[item.sop_uid] = body(item.path.read_bytes())
                 self.acknowledged[item.sop_uid] = study
                 return
             time.sleep(0.1)
         raise AssertionError(f"not acknowledged in two minutes: {result.message}")
 
 
-def body(path: Path) -> bytes:
+def body(part_10: bytes) -> bytes:
     """The encoded data set of a Part 10 file."""
-    data = path.read_bytes()
-    return data[132 + 12 + dcmread(path, stop_before_pixels=True).file_meta.FileMetaInformationGroupLength :]
+    meta = dcmread(BytesIO(part_10), stop_before_pixels=True).file_meta
+    return part_10[132 + 12 + meta.FileMetaInformationGroupLength :]
 
 
 def at(pacs: StandInPacs) -> dict[str, list[str]]:
@@ -74,10 +76,15 @@ def at(pacs: StandInPacs) -> dict[str, list[str]]:
     return {study: sorted(kinds) for study, kinds in found.items()}
 
 
-def on_disk(payload: Path, data: bytes) -> bool:
-    """Whether some payload file carries this data set, under a name that is its hash."""
+def stored(payload: Path) -> Iterator[bytes]:
+    """Each file of a payload store whose name is its hash."""
     for path in payload.glob("??/??/*"):
-        stored = path.read_bytes()
-        if stored.endswith(data):
-            return sha256(stored).hexdigest() == path.name
-    return False
+        data = path.read_bytes()
+        if sha256(data).hexdigest() == path.name:
+            yield data
+
+
+def lost(bodies: Mapping[str, bytes], payload: Path) -> list[str]:
+    """SOP Instance UIDs of films whose data set does not lie in a payload store as it was sent."""
+    there = {sha256(body(data)).digest() for data in stored(payload) if data[128:132] == b"DICM"}
+    return [uid for uid, data in bodies.items() if sha256(data).digest() not in there]
