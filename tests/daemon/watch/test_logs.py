@@ -20,6 +20,19 @@ ends.join()
 """
 
 
+UNBUFFERED = """
+import io, os, sys
+class Raw(io.RawIOBase):
+    def writable(self): return True
+    def write(self, data): return os.write(1, repr(bytes(data)).encode() + b"\\n")
+sys.stderr = io.TextIOWrapper(Raw(), write_through=True)
+from cxrd.watch import logs
+logs.configure("infer", json=True)
+logs.logger().info("study analysed")
+logs.logger().info("study analysed")
+"""
+
+
 def spoken() -> list[dict[str, str]]:
     """Lines that a process logs."""
     answer = subprocess.run([sys.executable, "-c", SPEAK], capture_output=True, text=True, check=True)
@@ -49,3 +62,9 @@ def test_a_thread_that_ends_by_an_error_is_a_line_too() -> None:
     """A library's thread as well: no traceback between the lines of JSON."""
     line = spoken()[-1]
     assert ("error", "association", True) == (line["level"], line["thread"], "ZeroDivisionError" in line["exception"])
+
+
+def test_a_line_is_one_write() -> None:
+    """Roles share one stream: a line whose end is written apart runs into another role's."""
+    answer = subprocess.run([sys.executable, "-c", UNBUFFERED], capture_output=True, text=True, check=True)
+    assert [True, True] == [line.endswith("}\\n'") for line in answer.stdout.splitlines()]
