@@ -58,6 +58,9 @@ QUOTED = 32
 """Characters of a header's value that a message repeats."""
 
 
+RAW = "FOR PROCESSING pixels are not for display"
+
+
 class Admitted(NamedTuple):
     """A film that a model may judge.
 
@@ -67,10 +70,13 @@ class Admitted(NamedTuple):
         What the header tells of the projection.
     notes : tuple of str
         What a reader of the result should know.
+    sources : frozenset of str
+        SOP Instance UIDs of the images it says it was made from (Source Image Sequence, C.7.6.1.1.4).
     """
 
     view: View
     notes: tuple[str, ...]
+    sources: frozenset[str]
 
 
 def judge(header: Dataset, rules: Admission = SHIPPED) -> Admitted:
@@ -95,7 +101,8 @@ def judge(header: Dataset, rules: Admission = SHIPPED) -> Admitted:
     burned = _burned_in(header, rules)
     _check_body_part(header, words, rules)
     view, notes = _view(header, words, rules)
-    return Admitted(view, notes + _lie(header) + burned)
+    sources = frozenset(text(item, "ReferencedSOPInstanceUID") for item in items(header, "SourceImageSequence"))
+    return Admitted(view, notes + _lie(header) + burned, sources - {""})
 
 
 def contradiction(shown: Mapping[str, float], view: View, rules: Admission) -> Refused | None:
@@ -124,13 +131,31 @@ def contradiction(shown: Mapping[str, float], view: View, rules: Admission) -> R
     return Refused(reason, f"the pixels show {words} (frontal {shown['frontal']:.2f}, {kind} {shown[kind]:.2f})")
 
 
+def instead(raw: str, judged: Mapping[str, frozenset[str]]) -> Refused:
+    """Say which film of a study is judged in place of a FOR PROCESSING image.
+
+    Parameters
+    ----------
+    raw : str
+        SOP Instance UID of the image.
+    judged : mapping of str to frozenset of str
+        SOP Instance UIDs of the study's admitted films, and of what each was made from.
+    """
+    made_of_it = [uid for uid, sources in judged.items() if raw in sources]
+    if made_of_it:
+        return Refused(Reason.FOR_PROCESSING, f"{RAW}; the film made from them is judged, image {made_of_it[0]}")
+    if judged:
+        others = f" and {len(judged) - 1} more" if len(judged) > 1 else ""
+        words = f"{RAW}; what the study has for display is judged, image {next(iter(judged))}{others}"
+        return Refused(Reason.FOR_PROCESSING, words)
+    return Refused(Reason.FOR_PROCESSING, f"{RAW}; send the FOR PRESENTATION film")
+
+
 def _check_kind(header: Dataset) -> None:
     klass = sop.UID(text(header, "SOPClassUID"))
     modality = text(header, "Modality").upper()
     if klass in FOR_PROCESSING or text(header, "PresentationIntentType").upper() == "FOR PROCESSING":
-        raise Refused(
-            Reason.FOR_PROCESSING, "FOR PROCESSING pixels are not for display; send the FOR PRESENTATION film"
-        )
+        raise instead(text(header, "SOPInstanceUID"), {})
     if klass not in RADIOGRAPHS | CAPTURES:
         raise Refused(Reason.SOP_CLASS, f"{klass.name} is no radiograph")
     allowed = CAPTURE_MODALITIES if klass in CAPTURES else MODALITIES | {""}

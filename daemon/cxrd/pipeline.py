@@ -102,6 +102,8 @@ class Prepared:
         Display-ready film in the *source's* orientation.
     notes : tuple of str
         What a reader of the result should know (a view that was not named, a window that was ignored).
+    sources : frozenset of str
+        SOP Instance UIDs of the images it says it was made from.
     seconds : Mapping from stage name to float
         Time spent in "decode" and "preprocess".
     """
@@ -112,6 +114,7 @@ class Prepared:
     lungs: Mapping[tuple[int, int], NDArray[np.float32]]
     preview: NDArray[np.uint8]
     notes: tuple[str, ...]
+    sources: frozenset[str]
     seconds: Mapping[str, float]
 
 
@@ -158,7 +161,7 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
     )
     seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}
     notes = (*admitted.notes, *radiograph.notes, *remarks)
-    return Prepared(film, age_years(header), inputs, lungs, preview, notes, seconds)
+    return Prepared(film, age_years(header), inputs, lungs, preview, notes, admitted.sources, seconds)
 
 
 def upright_greys(pixels: NDArray[np.float32], rules: Admission) -> tuple[NDArray[np.float32], bool, tuple[str, ...]]:

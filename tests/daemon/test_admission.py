@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom import uid as sop
 
 from cxrd import report
-from cxrd.admission import contradiction, judge
+from cxrd.admission import contradiction, instead, judge
 from cxrd.errors import Reason, Refused
 from cxrd.findings import ArtefactKind, View
 from cxrd.imaging.header import read_header
@@ -145,6 +145,19 @@ def test_messages_repeat_no_more_than_a_word_of_a_header() -> None:
         judge(film(BodyPartExamined="KNEE\nX" + "Y" * 500))
     assert len(caught.value.message) < 80
     assert "\n" not in caught.value.message
+
+
+def test_a_raw_image_names_the_film_that_is_judged_in_its_place() -> None:
+    """The film made from it, else the study's others, else the one that ought to be sent."""
+    source = Dataset()
+    source.ReferencedSOPInstanceUID = "1.2.7"
+    made = judge(film(SOPClassUID=DX, SourceImageSequence=[source])).sources
+    assert {"1.2.7"} == made
+    said = instead("1.2.7", {"1.2.8": frozenset(), "1.2.9": made})
+    assert Reason.FOR_PROCESSING == said.reason
+    assert "the film made from them is judged, image 1.2.9" in said.message
+    assert "judged, image 1.2.8 and 1 more" in instead("1.2.6", {"1.2.8": frozenset(), "1.2.9": made}).message
+    assert "send the FOR PRESENTATION film" in instead("1.2.6", {}).message
 
 
 KINDS = ("frontal", "lateral", "turned", "inverted", "not_chest")

@@ -77,12 +77,12 @@ def instances_of(connection: Connection, study_uid: str) -> list[InstanceRow]:
 
 
 def mark_instances(connection: Connection, now: float, marks: Mapping[str, Mark]) -> None:
-    """Note what became of each image; a refusal is audited once."""
+    """Note what became of each image; a refusal is audited once, and again when its words change."""
     i = schema.instance.c
     for sop_uid, (state, reason, detail) in marks.items():
         changed = connection.execute(
             update(schema.instance)
-            .where(i.sop_uid == sop_uid, (i.state != state) | (i.reason != reason))
+            .where(i.sop_uid == sop_uid, (i.state != state) | (i.reason != reason) | (i.detail != detail))
             .values(state=state, reason=reason, detail=detail)
         ).rowcount
         if changed and state is InstanceState.REFUSED:

@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 from sqlalchemy import Connection
 
+from cxrd.admission import instead
 from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
 from cxrd.inference.content import ContentCheck
@@ -192,6 +193,10 @@ class InferHandler:
                 study.marks[study.named[film.film.sha256]] = (InstanceState.ADMITTED, "", "; ".join(film.notes))
                 if film.film.inverted:
                     self._metrics.count(m.CORRECTED, reason=str(Reason.INVERTED))
+            judged = {film.film.sop_uid: film.sources for film in study.films}
+            for sop_uid, (state, reason, _) in study.marks.items():
+                if reason == Reason.FOR_PROCESSING:
+                    study.marks[sop_uid] = (state, reason, instead(sop_uid, judged).message)
 
     def _part(self, study: _Study, said: Sequence[Prepared | Refused]) -> None:
         """Keep the films of a study that came back, and refuse the others."""

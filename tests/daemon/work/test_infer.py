@@ -7,7 +7,10 @@ from threading import Event
 from typing import cast
 
 import pytest
+from pydicom import Dataset
+from pydicom.uid import DigitalXRayImageStorageForProcessing
 
+from cxrd.admission import RAW
 from cxrd.errors import InferenceError, Reason
 from cxrd.inference.engine import Classifier, Outputs, load
 from cxrd.settings import Settings, Work
@@ -17,7 +20,7 @@ from cxrd.watch.metrics import Metrics
 from cxrd.work.decoding import Decoders
 from cxrd.work.infer import InferHandler
 from cxrd.work.loop import Loop
-from support.datasets import encoded, film
+from support.datasets import DX, encoded, film
 from support.packages import make_package
 from support.rows import arrive, rows
 
@@ -87,6 +90,43 @@ def test_a_payload_that_is_not_what_came_holds_up_its_own_study_only(
     assert [("done", "analysed"), ("ready", "received")] == states(database)
     ((error,),) = rows(database, "SELECT err FROM job WHERE study_uid = '1.2.1'")
     assert {"missing": "is missing", "altered": "has been altered"}[fault] in error
+
+
+def send(database: Database, payload: PayloadStore, *films: Dataset) -> None:
+    """Receive films of a study as the listener files them."""
+    for number, one in enumerate(films, start=1):
+        sha256 = payload.put(encoded(one))
+        named = {"sop_uid": str(one.SOPInstanceUID), "study_uid": str(one.StudyInstanceUID)}
+        arrive(database, number, sha256=sha256, **named)
+
+
+def raw_and_display() -> tuple[Dataset, Dataset]:
+    """One exposure twice: as the detector gave it, and as it is meant to be seen."""
+    raw = film(SOPClassUID=DigitalXRayImageStorageForProcessing, PresentationIntentType="FOR PROCESSING")
+    made_from = Dataset()
+    made_from.ReferencedSOPClassUID, made_from.ReferencedSOPInstanceUID = raw.SOPClassUID, raw.SOPInstanceUID
+    display = film(SOPClassUID=DX, StudyInstanceUID=raw.StudyInstanceUID, SourceImageSequence=[made_from])
+    return raw, display
+
+
+def test_the_film_for_display_is_judged_in_place_of_raw_pixels(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """Raw pixels alone are refused; the film made from them is judged, though it comes late, and the refusal says so."""
+    raw, display = raw_and_display()
+    send(database, payload, raw)
+    infer(database, handler)
+    assert [("done", "refused")] == states(database)
+    assert [(Reason.FOR_PROCESSING,)] == rows(database, "SELECT reason FROM instance")
+    send(database, payload, display)
+    infer(database, handler)
+    assert [("done", "analysed")] == states(database)
+    detail = rows(database, "SELECT detail FROM instance WHERE state = 'refused'")
+    assert [(f"{RAW}; the film made from them is judged, image {display.SOPInstanceUID}",)] == detail
+    told = rows(database, "SELECT detail FROM audit WHERE what = 'instance_refused' ORDER BY id")
+    assert ["send the FOR", "judged, image"] == [
+        w for t in told for w in ("send the FOR", "judged, image") if w in str(t)
+    ]
 
 
 class Broken:
