@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +38,10 @@ class Answer(StrEnum):
 
 
 class Applicability(StrEnum):
-    """Whether a film lies inside a model's intended use."""
+    """Whether a film, and whom it shows, lies inside a model's intended use."""
 
     INSIDE = "inside"
-    UNKNOWN = "unknown"  # the header does not tell (no age, no view)
+    UNKNOWN = "unknown"  # the header does not tell (no age, no sex, no view)
     OUTSIDE = "outside"  # the model did not answer
 
 
@@ -52,6 +52,21 @@ class View(StrEnum):
     AP = "AP"
     FRONTAL = "frontal"
     UNKNOWN = "unknown"
+
+
+class Subject(Value):
+    """What the header tells of the patient, as far as a model's intended use asks.
+
+    Attributes
+    ----------
+    age_years : float or None
+        At the examination.
+    sex : {"F", "M", ""}
+        Patient's Sex (0010,0040); "" where it is blank, or other (O).
+    """
+
+    age_years: float | None = None
+    sex: Literal["F", "M", ""] = ""
 
 
 class ClassRole(StrEnum):

@@ -18,9 +18,9 @@ from pydicom import Dataset
 
 from cxrd import admission
 from cxrd.errors import PackageError, Reason, Refused
-from cxrd.findings import ClassRole, FilmAnalysis, FilmRef, ModelAnswer, ModelRef, StudyAnalysis
+from cxrd.findings import ClassRole, FilmAnalysis, FilmRef, ModelAnswer, ModelRef, StudyAnalysis, Subject
 from cxrd.imaging.decode import decode
-from cxrd.imaging.header import read_header
+from cxrd.imaging.header import read_header, text
 from cxrd.imaging.lungs import lung_mask, mask_on
 from cxrd.imaging.polarity import is_inverted
 from cxrd.imaging.preprocess import Preprocess, apply, display
@@ -92,8 +92,8 @@ class Prepared:
     ----------
     film : FilmRef
         What it is.
-    age_years : float or None
-        Patient's age at the examination, where the header tells.
+    subject : Subject
+        Whom it shows.
     inputs : Mapping from Preprocess to float32 (1, H, W), 0..1
         Model inputs, in the orientation the models expect (never mirrored).
     lungs : Mapping from (rows, columns) to float32 (1, rows, columns), 0..1
@@ -109,7 +109,7 @@ class Prepared:
     """
 
     film: FilmRef
-    age_years: float | None
+    subject: Subject
     inputs: Mapping[Preprocess, NDArray[np.float32]]
     lungs: Mapping[tuple[int, int], NDArray[np.float32]]
     preview: NDArray[np.uint8]
@@ -161,7 +161,7 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
     )
     seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}
     notes = (*admitted.notes, *radiograph.notes, *remarks)
-    return Prepared(film, age_years(header), inputs, lungs, preview, notes, admitted.sources, seconds)
+    return Prepared(film, subject_of(header), inputs, lungs, preview, notes, admitted.sources, seconds)
 
 
 def upright_greys(pixels: NDArray[np.float32], rules: Admission) -> tuple[NDArray[np.float32], bool, tuple[str, ...]]:
@@ -241,13 +241,22 @@ def _once(film: Prepared, first: dict[tuple[object, ...], str], rules: Admission
     return replace(film, notes=(*film.notes, words))
 
 
-def age_years(header: Dataset) -> float | None:
-    """Patient's age in years from Patient's Age (PS3.5 AS: nnnD, W, M or Y), else from the birth date."""
-    text = str(header.get("PatientAge", "") or "").strip().upper()
+def subject_of(header: Dataset) -> Subject:
+    """Patient's age and sex, as far as the header tells."""
+    match text(header, "PatientSex").upper():
+        case "F" | "M" as sex:
+            return Subject(age_years=_age_years(header), sex=sex)
+        case _:
+            return Subject(age_years=_age_years(header))
+
+
+def _age_years(header: Dataset) -> float | None:
+    """Age in years from Patient's Age (PS3.5 AS: nnnD, W, M or Y), else from the birth date."""
+    stated = text(header, "PatientAge").upper()
     unit = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
-    if len(text) == 4 and text[:3].isdigit() and text[3] in unit:
-        return int(text[:3]) / unit[text[3]]
-    born, taken = (str(header.get(k, "") or "") for k in ("PatientBirthDate", "StudyDate"))
+    if len(stated) == 4 and stated[:3].isdigit() and stated[3] in unit:
+        return int(stated[:3]) / unit[stated[3]]
+    born, taken = text(header, "PatientBirthDate"), text(header, "StudyDate")
     if len(born) == len(taken) == 8 and born.isdigit() and taken.isdigit() and taken >= born:
         return int(taken[:4]) - int(born[:4]) - (taken[4:] < born[4:])
     return None
@@ -281,7 +290,7 @@ def analyse(
     for classifier in classifiers:
         for index, (film, said) in enumerate(zip(prepared, _ask(classifier, prepared, observe, memory), strict=True)):
             answers[index].append(
-                answer(classifier.manifest, classifier.ref, said.probs, said.heat, film.film, film.age_years)
+                answer(classifier.manifest, classifier.ref, said.probs, said.heat, film.film, film.subject)
             )
     return tuple(
         FilmAnalysis(film=film.film, notes=film.notes, answers=tuple(given))

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from cxrd import pipeline
 from cxrd.demo.samples import samples
 from cxrd.errors import PackageError, Reason, Refused
-from cxrd.findings import FilmAnalysis, ModelRef
+from cxrd.findings import FilmAnalysis, ModelRef, Subject
 from cxrd.imaging.lungs import lung_mask
 from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier, load
-from cxrd.pipeline import Plan, Prepared, analyse, distinct, prepare, screen
+from cxrd.pipeline import Plan, Prepared, analyse, distinct, prepare, screen, subject_of
 from cxrd.rules import Admission
 from support.datasets import encoded, film, pixels
 from support.packages import GATE, SIDE, make_package
@@ -136,6 +136,20 @@ def test_a_gated_model_may_take_lungs(tmp_path: Path) -> None:
     means = stripes(one.inputs[always.manifest.preprocess] * one.lungs[SIDE, SIDE])
     first, second = (np.exp(10 * m) / np.exp(10 * m).sum() for m in (means, means[::-1]))
     np.testing.assert_allclose(probabilities(analysis), 0.25 * first + 0.75 * second, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"PatientAge": "018M", "PatientSex": "f"}, Subject(age_years=1.5, sex="F")),
+        ({"PatientBirthDate": "20000103", "StudyDate": "20260102", "PatientSex": "M"}, Subject(age_years=25, sex="M")),
+        ({"PatientAge": "62", "PatientSex": "O"}, Subject()),
+        ({"PatientSex": None}, Subject()),
+    ],
+)
+def test_whom_a_film_shows(changes: dict[str, Any], expected: Subject) -> None:
+    """As far as the header tells; what is malformed or other tells nothing."""
+    assert expected == subject_of(film(**changes))
 
 
 def phantom() -> bytes:

@@ -15,6 +15,7 @@ from cxrd.findings import (
     Heat,
     ModelAnswer,
     ModelRef,
+    Subject,
     View,
 )
 from cxrd.inference.heatmap import box_on_film, in_film_orientation
@@ -27,7 +28,7 @@ def answer(
     probs: NDArray[np.float32],
     heat: NDArray[np.float32] | None,
     film: FilmRef,
-    age_years: float | None,
+    subject: Subject,
 ) -> ModelAnswer:
     """One model's answer on one film.
 
@@ -43,8 +44,8 @@ def answer(
         Raw maps, >= 0, as the model saw the film (never mirrored).
     film : FilmRef
         The film, for its view, matrix and mirroring.
-    age_years : float or None
-        Patient's age, where the header tells.
+    subject : Subject
+        Whom it shows.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def answer(
         A finding for each class; none, with a note, outside the intended use. Heat stays with present
         findings and with the strongest class, boxes with present classes of role FINDING.
     """
-    applicability, note = applies(manifest.intended_use, film.view, age_years)
+    applicability, note = applies(manifest.intended_use, film.view, subject)
     if applicability is Applicability.OUTSIDE:
         return ModelAnswer(model=model, applicability=applicability, note=note, findings=())
     verdicts = judge(manifest, probs)
@@ -83,28 +84,46 @@ def answer(
     return ModelAnswer(model=model, applicability=applicability, note=note, findings=tuple(findings))
 
 
-def applies(use: IntendedUse, view: View, age_years: float | None) -> tuple[Applicability, str]:
+def applies(use: IntendedUse, view: View, subject: Subject) -> tuple[Applicability, str]:
     """Judge whether a film lies inside a model's intended use; unknown where the header does not tell.
 
     A film that is frontal, but not known to be PA or AP, is inside where the model may judge both.
     """
-    low, high = use.min_age_years, use.max_age_years
-    if age_years is not None:
-        years = f"age {age_years:.4g}: outside intended use,"  # short enough for a line of the Secondary Capture
-        if low is not None and age_years < low:
-            return Applicability.OUTSIDE, f"{years} {low:g} and older"
-        if high is not None and age_years > high:
-            return Applicability.OUTSIDE, f"{years} up to {high:g}"
-    if view in {View.PA, View.AP} and view.value not in use.views:
-        return Applicability.OUTSIDE, f"view {view} is outside the model's intended use"
-    unknown = []
-    if age_years is None and (low is not None or high is not None):
-        unknown.append("age")
-    if view is View.UNKNOWN or (view is View.FRONTAL and not {View.PA, View.AP} <= set(use.views)):
-        unknown.append("view")
+    told = {"age": _age(use, subject), "sex": _sex(use, subject), "view": _view(use, view)}
+    outside = [words for words in told.values() if words]
+    if outside:
+        return Applicability.OUTSIDE, outside[0]
+    unknown = [name for name, words in told.items() if words is None]
     if unknown:
         return Applicability.UNKNOWN, f"the header does not tell the {' or the '.join(unknown)}"
     return Applicability.INSIDE, ""
+
+
+def _age(use: IntendedUse, subject: Subject) -> str | None:
+    """Why a film lies outside; "" where it does not, None where the header does not tell; so too the next two."""
+    low, high, age = use.min_age_years, use.max_age_years, subject.age_years
+    if low is None and high is None:
+        return ""
+    if age is None:
+        return None
+    years = f"age {age:.4g}: outside intended use,"  # short enough for a line of the Secondary Capture
+    if low is not None and age < low:
+        return f"{years} {low:g} and older"
+    return f"{years} up to {high:g}" if high is not None and age > high else ""
+
+
+def _sex(use: IntendedUse, subject: Subject) -> str | None:
+    if {"F", "M"} <= set(use.sexes):
+        return ""
+    if not subject.sex:
+        return None
+    return "" if subject.sex in use.sexes else f"sex {subject.sex} is outside the model's intended use"
+
+
+def _view(use: IntendedUse, view: View) -> str | None:
+    if view is View.UNKNOWN or (view is View.FRONTAL and not {View.PA, View.AP} <= set(use.views)):
+        return None
+    return "" if view is View.FRONTAL or view.value in use.views else f"view {view} is outside the model's intended use"
 
 
 def judge(manifest: Manifest, probs: NDArray[np.float32]) -> tuple[Answer, ...]:

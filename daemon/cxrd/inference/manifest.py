@@ -126,6 +126,8 @@ class IntendedUse(Value):
     ----------
     views : tuple of str
         Projections it was trained on.
+    sexes : tuple of {"F", "M"}
+        Of the patients it is for.
     min_age_years, max_age_years : float or None
         Patient's age at the examination, both inclusive.
     text : str
@@ -133,6 +135,7 @@ class IntendedUse(Value):
     """
 
     views: tuple[Literal["PA", "AP"], ...] = Field(min_length=1)
+    sexes: tuple[Literal["F", "M"], ...] = Field(("F", "M"), min_length=1)
     min_age_years: FiniteFloat | None = None
     max_age_years: FiniteFloat | None = None
     text: str

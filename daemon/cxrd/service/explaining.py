@@ -33,7 +33,7 @@ TODO = {
     Reason.MULTIFRAME: _ROUTE,
     Reason.TOO_SMALL: "send the film in full resolution",
     Reason.TOO_LARGE: "raise dicom.max_object_mb if films of this size are real",
-    Reason.FOR_PROCESSING: "nothing, if a film is judged in its place; else have the modality send its FOR PRESENTATION film",
+    Reason.FOR_PROCESSING: "nothing, if a film is judged in its place; else have the FOR PRESENTATION film sent",
     Reason.BODY_PART: "if it is a chest, " + _SENDER,
     Reason.LATERAL: "nothing for a lateral view; if it is a frontal one, " + _SENDER,
     Reason.TRANSFER_SYNTAX: "have the PACS send it in another transfer syntax",

@@ -383,7 +383,8 @@ def _use(manifest: Manifest) -> str:
     low, high = use.min_age_years, use.max_age_years
     bounds = [f"from {low:g}" if low is not None else "", f"to {high:g}" if high is not None else ""]
     age = " ".join(b for b in bounds if b)
-    return ", ".join(part for part in ("/".join(use.views), f"age {age}" if age else "") if part)
+    sex = "" if len(set(use.sexes)) > 1 else f"sex {use.sexes[0]}"
+    return ", ".join(part for part in ("/".join(use.views), f"age {age}" if age else "", sex) if part)
 
 
 def _text(path: Path) -> str:

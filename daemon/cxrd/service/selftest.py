@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cxrd import __version__, report
 from cxrd.errors import CxrdError, PackageError
-from cxrd.findings import View
+from cxrd.findings import Subject, View
 from cxrd.imaging.header import read_header
 from cxrd.inference import engine
 from cxrd.inference.engine import Classifier
@@ -28,7 +28,7 @@ def try_out(folder: Path, settings: Settings, film: bytes) -> Classifier:
     settings : Settings
         Provider, and what reports say.
     film : bytes
-        A frontal film (Part 10). Its age and view are not told to the model, so that it is inside any intended use.
+        A frontal film (Part 10). Age, sex and view are not told to the model, so that it is inside any intended use.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def try_out(folder: Path, settings: Settings, film: bytes) -> Classifier:
     try:
         prepared = prepare(film, sha256(film).hexdigest(), Plan.of([classifier], settings.report.preview_size))
         unknown = prepared.film.model_copy(update={"view": View.UNKNOWN})
-        (analysis,) = analyse([classifier], [replace(prepared, film=unknown, age_years=None)])
+        (analysis,) = analyse([classifier], [replace(prepared, film=unknown, subject=Subject())])
         made = report.build(
             conclude(unknown.study_uid, [analysis], config_digest=settings.digest()),
             {unknown.sop_uid: read_header(film)},

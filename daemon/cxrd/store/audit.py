@@ -29,6 +29,7 @@ class What(StrEnum):
     INSTANCE_STORED = "instance_stored"
     INSTANCE_QUARANTINED = "instance_quarantined"
     INSTANCE_REFUSED = "instance_refused"
+    INSTANCE_CORRECTED = "instance_corrected"
     INSTANCE_RESTORED = "instance_restored"
     STUDY_ANALYSED = "study_analysed"
     STUDY_REFUSED = "study_refused"

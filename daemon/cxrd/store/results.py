@@ -90,7 +90,7 @@ def mark_instances(connection: Connection, now: float, marks: Mapping[str, Mark]
 
 
 def record_inference(connection: Connection, now: float, analysis: StudyAnalysis) -> int | None:
-    """Commit an analysis.
+    """Commit an analysis, and what was corrected on its films.
 
     Returns
     -------
@@ -120,6 +120,9 @@ def record_inference(connection: Connection, now: float, analysis: StudyAnalysis
     _study(connection, analysis.study_uid, StudyState.ANALYSED)
     detail = {name: row[name] for name in ("input_digest", "model_digest", "config_digest")}
     audit.record(connection, now, What.STUDY_ANALYSED, analysis.study_uid, {**detail, "films": len(analysis.films)})
+    for film in (f.film for f in analysis.films if f.film.inverted):
+        what = {"reason": str(Reason.INVERTED), "detail": "shown and judged the other way round", "inference": made}
+        audit.record(connection, now, What.INSTANCE_CORRECTED, film.sop_uid, what)
     return int(made)
 
 

@@ -43,7 +43,7 @@ def _head(recipe: Recipe, record: Mapping[str, Any]) -> str:
 |---|---|
 | architecture | {recipe.architecture}, size {recipe.size}, {record["parameters"] / 1e6:.2f} M parameters |
 | task | {recipe.task if isinstance(recipe.task, str) else recipe.task.id} |
-| intended for | views {", ".join(recipe.use.views)}; age {_age(recipe)} |
+| intended for | views {", ".join(recipe.use.views)}; age {_age(recipe)}; sex {" or ".join(recipe.use.sexes)} |
 | input | {recipe.grid[0]} x {recipe.grid[1]}, preprocessing `{recipe.preprocess.id}` |
 | backbone from | {weights} |
 | training data | {recipe.data_licence} |

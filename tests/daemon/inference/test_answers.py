@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxrd.findings import Answer, Applicability, FilmRef, ModelRef, View
+from cxrd.findings import Answer, Applicability, FilmRef, ModelRef, Subject, View
 from cxrd.inference.answers import answer, applies, judge
 from cxrd.inference.heatmap import box_on_film
 from cxrd.inference.manifest import IntendedUse, Manifest
@@ -81,23 +81,34 @@ def test_a_single_class_can_be_absent(probability: float, expected: Answer) -> N
 
 
 @pytest.mark.parametrize(
-    ("use", "view", "age", "expected"),
+    ("use", "view", "subject", "expected"),
     [
-        ({}, View.PA, None, Applicability.INSIDE),
-        ({}, View.UNKNOWN, None, Applicability.UNKNOWN),
-        ({}, View.FRONTAL, None, Applicability.INSIDE),
-        ({"views": ("PA",)}, View.AP, None, Applicability.OUTSIDE),
-        ({"views": ("PA",)}, View.FRONTAL, None, Applicability.UNKNOWN),
-        ({"max_age_years": 18}, View.PA, 40, Applicability.OUTSIDE),
-        ({"max_age_years": 18}, View.PA, None, Applicability.UNKNOWN),
-        ({"min_age_years": 18}, View.PA, 17.9, Applicability.OUTSIDE),
-        ({"min_age_years": 18}, View.PA, 18, Applicability.INSIDE),
+        ({}, View.PA, {}, Applicability.INSIDE),
+        ({}, View.UNKNOWN, {}, Applicability.UNKNOWN),
+        ({}, View.FRONTAL, {}, Applicability.INSIDE),
+        ({"views": ("PA",)}, View.AP, {}, Applicability.OUTSIDE),
+        ({"views": ("PA",)}, View.FRONTAL, {}, Applicability.UNKNOWN),
+        ({"max_age_years": 18}, View.PA, {"age_years": 40}, Applicability.OUTSIDE),
+        ({"max_age_years": 18}, View.PA, {}, Applicability.UNKNOWN),
+        ({"min_age_years": 18}, View.PA, {"age_years": 17.9}, Applicability.OUTSIDE),
+        ({"min_age_years": 18}, View.PA, {"age_years": 18}, Applicability.INSIDE),
+        ({"sexes": ("F",)}, View.PA, {"sex": "M"}, Applicability.OUTSIDE),
+        ({"sexes": ("F",)}, View.PA, {}, Applicability.UNKNOWN),
+        ({"sexes": ("F",)}, View.PA, {"sex": "F"}, Applicability.INSIDE),
+        ({"sexes": ("F",), "max_age_years": 18}, View.PA, {"sex": "M"}, Applicability.OUTSIDE),
     ],
 )
-def test_intended_use(use: dict[str, Any], view: View, age: float | None, expected: Applicability) -> None:
+def test_intended_use(use: dict[str, Any], view: View, subject: dict[str, Any], expected: Applicability) -> None:
     """Outside is silence; not knowing is said."""
     stated = IntendedUse.model_validate({"views": ("PA", "AP"), "text": "", **use})
-    assert expected == applies(stated, view, age)[0]
+    assert expected == applies(stated, view, Subject(**subject))[0]
+
+
+def test_what_the_header_does_not_tell_is_named() -> None:
+    """All of it, in one note; what lies outside is said before what is not known."""
+    stated = IntendedUse(views=("PA",), sexes=("F",), max_age_years=18, text="")
+    assert "the header does not tell the age or the sex or the view" == applies(stated, View.UNKNOWN, Subject())[1]
+    assert "sex M is outside the model's intended use" == applies(stated, View.UNKNOWN, Subject(sex="M"))[1]
 
 
 def test_outside_its_intended_use_a_model_says_nothing() -> None:
@@ -108,7 +119,7 @@ def test_outside_its_intended_use_a_model_says_nothing() -> None:
         probs(1, 1, 1, 1),
         None,
         film(view=View.AP),
-        None,
+        Subject(),
     )
     assert (Applicability.OUTSIDE, ()) == (said.applicability, said.findings)
     assert "AP" in said.note
@@ -116,7 +127,7 @@ def test_outside_its_intended_use_a_model_says_nothing() -> None:
 
 def test_the_box_lies_where_the_heat_is() -> None:
     """The hot cell of row 1, column 3 on a 4 x 4 grid over 800 x 400."""
-    said = answer(model(), MODEL, probs(0.9, 0.1, 0.1, 0.1), heat(0, 1, 3), film(), None)
+    said = answer(model(), MODEL, probs(0.9, 0.1, 0.1, 0.1), heat(0, 1, 3), film(), Subject())
     (box,) = said.findings[0].boxes
     assert 300 - 60 < box.left < 300 + 20
     assert (400.0, True, True) == (box.right, 140 < box.top < 200, 400 <= box.bottom < 460)
@@ -124,8 +135,8 @@ def test_the_box_lies_where_the_heat_is() -> None:
 
 def test_on_a_mirrored_film_the_box_is_mirrored_back() -> None:
     """The model saw the film turned; the reader sees it as it is stored."""
-    straight = answer(model(), MODEL, probs(0.9, 0, 0, 0), heat(0, 1, 3), film(), None).findings[0]
-    turned = answer(model(), MODEL, probs(0.9, 0, 0, 0), heat(0, 1, 3), film(mirrored=True), None).findings[0]
+    straight = answer(model(), MODEL, probs(0.9, 0, 0, 0), heat(0, 1, 3), film(), Subject()).findings[0]
+    turned = answer(model(), MODEL, probs(0.9, 0, 0, 0), heat(0, 1, 3), film(mirrored=True), Subject()).findings[0]
     assert (400 - straight.boxes[0].right, 400 - straight.boxes[0].left) == (
         turned.boxes[0].left,
         turned.boxes[0].right,
@@ -137,9 +148,9 @@ def test_on_a_mirrored_film_the_box_is_mirrored_back() -> None:
 def test_only_present_findings_and_the_strongest_keep_their_heat() -> None:
     """Rows stay small; absent findings get no box."""
     maps = np.ones((4, 4, 4), np.float32)
-    said = answer(model(), MODEL, probs(0.9, 0.8, 0.2, 0.1), maps, film(), None)
+    said = answer(model(), MODEL, probs(0.9, 0.8, 0.2, 0.1), maps, film(), Subject())
     assert [True, True, False, False] == [x.heat is not None for x in said.findings]
-    quiet = answer(model(), MODEL, probs(0.1, 0.4, 0.2, 0.1), maps, film(), None)
+    quiet = answer(model(), MODEL, probs(0.1, 0.4, 0.2, 0.1), maps, film(), Subject())
     assert [False, True, False, False] == [x.heat is not None for x in quiet.findings]
     assert [()] * 4 == [x.boxes for x in quiet.findings]
 
@@ -165,14 +176,14 @@ def test_of_two_regions_the_larger_is_boxed() -> None:
 def test_the_strongest_class_is_the_one_nearest_to_its_operating_point() -> None:
     """Thresholds follow prevalence: 0.09 of 0.1 is more than 0.4 of 0.5, and unreported classes come last."""
     points = changed([{}, {"threshold": 0.1}, {"threshold": None, "reported": False}], "multilabel")
-    said = answer(points, MODEL, probs(0.4, 0.09, 0.99), np.ones((3, 4, 4), np.float32), film(), None)
+    said = answer(points, MODEL, probs(0.4, 0.09, 0.99), np.ones((3, 4, 4), np.float32), film(), Subject())
     assert [False, True, False] == [x.heat is not None for x in said.findings]
 
 
 def test_a_present_normal_film_has_heat_but_no_box() -> None:
     """There is nothing to draw a rectangle around."""
     normal = model(("normal", "pneumonia"), task="binary")
-    said = answer(normal, MODEL, probs(0.9, 0.1), np.ones((2, 4, 4), np.float32), film(), None)
+    said = answer(normal, MODEL, probs(0.9, 0.1), np.ones((2, 4, 4), np.float32), film(), Subject())
     assert [(Answer.PRESENT, True, ()), (Answer.ABSENT, False, ())] == [
         (x.answer, x.heat is not None, x.boxes) for x in said.findings
     ]
@@ -181,7 +192,7 @@ def test_a_present_normal_film_has_heat_but_no_box() -> None:
 def test_one_map_for_all_classes_serves_each_present_one() -> None:
     """A class-agnostic map is not indexed by class."""
     shared = model(heat={"kind": "rollout", "height": 4, "width": 4, "per_class": False})
-    said = answer(shared, MODEL, probs(0.9, 0.1, 0.9, 0.1), heat(0, 1, 1)[:1], film(), None)
+    said = answer(shared, MODEL, probs(0.9, 0.1, 0.9, 0.1), heat(0, 1, 1)[:1], film(), Subject())
     assert [1, 0, 1, 0] == [len(x.boxes) for x in said.findings]
 
 

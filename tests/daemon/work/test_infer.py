@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from threading import Event
 from typing import cast
 
+import pydicom
 import pytest
 from pydicom import Dataset
 from pydicom.uid import DigitalXRayImageStorageForProcessing
 
 from cxrd.admission import RAW
+from cxrd.demo.samples import samples
 from cxrd.errors import InferenceError, Reason
 from cxrd.inference.engine import Classifier, Outputs, load
+from cxrd.service.explaining import explain
 from cxrd.settings import Settings, Work
+from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.watch.metrics import Metrics
@@ -112,7 +117,7 @@ def raw_and_display() -> tuple[Dataset, Dataset]:
 def test_the_film_for_display_is_judged_in_place_of_raw_pixels(
     database: Database, payload: PayloadStore, handler: InferHandler
 ) -> None:
-    """Raw pixels alone are refused; the film made from them is judged, though it comes late, and the refusal says so."""
+    """Raw pixels alone are refused; the film made from them is judged, though it comes late, and it is said."""
     raw, display = raw_and_display()
     send(database, payload, raw)
     infer(database, handler)
@@ -127,6 +132,23 @@ def test_the_film_for_display_is_judged_in_place_of_raw_pixels(
     assert ["send the FOR", "judged, image"] == [
         w for t in told for w in ("send the FOR", "judged, image") if w in str(t)
     ]
+
+
+def test_a_correction_stands_in_the_trail(database: Database, payload: PayloadStore, handler: InferHandler) -> None:
+    """Beside the analysis that it belongs to, once; the study's story tells it."""
+    inverted = pydicom.dcmread(BytesIO(samples("p", rows=256)["normal"]))
+    inverted.PhotometricInterpretation, inverted.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+    send(database, payload, inverted)
+    infer(database, handler)
+    with database.read() as connection:
+        found = views.study(connection, inverted.StudyInstanceUID)
+    assert found is not None
+    (told,) = [row for row in found.audit if row["what"] == "instance_corrected"]
+    assert (inverted.SOPInstanceUID, "inverted") == (told["subject"], told["detail"]["reason"])
+    ((inference,),) = rows(database, "SELECT id FROM inference")
+    assert inference == told["detail"]["inference"]
+    story = explain(found, [], [], 0.0, str)
+    assert any("shown the other way round" in line.what for line in story)
 
 
 class Broken:
