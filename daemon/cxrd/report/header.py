@@ -21,6 +21,10 @@ TIME = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
 SEXES = frozenset({"M", "F", "O"})
 
 
+ESCAPE = re.compile(r"\x1b[ -/]*[0-~]")
+"""An escape sequence of ISO 2022: pydicom leaves those of GB 2312 (ISO 2022 IR 58) among the letters."""
+
+
 class HeaderError(CxrdError):
     """The source header names a patient that no valid object can carry."""
 
@@ -96,7 +100,7 @@ def _decoded(source: Dataset, keyword: str, encodings: list[str]) -> str:
     value = raw.value if raw is not None else None
     if isinstance(value, bytes):
         try:
-            return str(decode_bytes(value, encodings, TEXT_VR_DELIMS)).strip("\0 ")
+            return ESCAPE.sub("", str(decode_bytes(value, encodings, TEXT_VR_DELIMS))).strip("\0 ")
         except (LookupError, UnicodeError):
             return value.decode("ascii", "replace").strip("\0 ")
     return text(source, keyword)
@@ -113,5 +117,5 @@ def _name(source: Dataset, keyword: str, encodings: list[str]) -> str:
             value = str(PersonName(value.strip(b"\0 "), encodings).decode())
         except (LookupError, UnicodeError):
             value = value.decode("ascii", "replace")
-    name = str(value or "").strip("\0 ")
+    name = ESCAPE.sub("", str(value or "")).strip("\0 ")
     return f"{name}^" if name and "^" not in name and "=" not in name else name

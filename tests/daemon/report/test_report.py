@@ -87,14 +87,6 @@ def test_real_headers_make_valid_objects(films: Path, tmp_path: Path, name: str)
     assert {kind: [] for kind in ALL} == {kind: complaints(made[kind], tmp_path) for kind in ALL}
 
 
-@pytest.mark.parametrize("name", ["german", "greek", "cyrillic", "japanese", "korean", "utf-8"])
-def test_names_survive(name: str) -> None:
-    """In the same letters, in every object."""
-    source = header(**NAMES[name])
-    for artefact in build(analysis(source), source).values():
-        assert NAMES[name]["PatientName"] == str(parsed(artefact).PatientName).rstrip("^")
-
-
 def test_eight_bit_text_without_a_character_set_is_read_by_the_sites_default() -> None:
     """Old modalities write Latin-1 and say nothing."""
     data = encoded(film(SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg"))
