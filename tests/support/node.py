@@ -46,7 +46,7 @@ min_free_mb = 16
 [models]
 dir = "{models}"
 [admission]
-content = "off"
+content = "{content}"
 [inference]
 decode_processes = 1
 [delivery]
@@ -107,6 +107,8 @@ class Node:
         Packages to load.
     database : str
         SQLAlchemy URL; empty takes SQLite in ``folder``.
+    content : {"refuse", "note", "off"}
+        ``admission.content``; most tests send drawings that are no film.
     """
 
     def __init__(  # noqa: PLR0913 - what differs between two tests' nodes
@@ -122,6 +124,7 @@ class Node:
         listeners: int = 1,
         commit: bool = False,
         archive_port: int = 0,
+        content: str = "off",
     ) -> None:
         self.port, self.web = free_port(), free_port()
         self.config = folder / "cxrd.toml"
@@ -139,6 +142,7 @@ class Node:
                 database=database or f"sqlite:///{folder}/cxrd.db",
                 folder=folder,
                 models=models,
+                content=content,
             )
         )
         if archive_port:
