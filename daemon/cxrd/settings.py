@@ -291,7 +291,7 @@ class Settings(BaseSettings):
     def _unique_names(self) -> Self:
         for what, names in (
             ("dicom.sources", [s.name for s in self.dicom.sources]),
-            ("destinations and archives", [d.name for d in self.destinations] + [a.name for a in self.archives]),
+            ("destinations and archives", list(self.peers())),
         ):
             doubled = sorted({n for n in names if names.count(n) > 1})
             if doubled:
@@ -312,6 +312,10 @@ class Settings(BaseSettings):
     def roles(self) -> tuple[str, ...]:
         """Roles that a whole node runs: nothing is fetched without an archive."""
         return tuple(role for role in ROLES if role != "fetch" or self.archives)
+
+    def peers(self) -> tuple[str, ...]:
+        """Names of every destination and archive."""
+        return (*(d.name for d in self.destinations), *(a.name for a in self.archives))
 
     def longest_wait_s(self) -> float:
         """Seconds that a job is ever made to wait: quiet periods, holds and waits between attempts."""

@@ -25,7 +25,7 @@ def explain(study: Study, config: Config = None, as_json: Json = False) -> None:
 
     Example: cxrd explain 1.2.840.113619.2.1
     """
-    from cxrd.service.explaining import explain as told  # noqa: PLC0415 - `cxrd --help` should not pay for it
+    from cxrd import telling  # noqa: PLC0415 - `cxrd --help` should not pay for it
 
     settings = load(config)
     database = Database(settings.database.url)
@@ -36,6 +36,5 @@ def explain(study: Study, config: Config = None, as_json: Json = False) -> None:
             f"no study {study} has been received",
             hint="cxrd studies ls shows what has; the log tells whether its sender was turned away",
         )
-    peers = [*(d.name for d in settings.destinations), *(a.name for a in settings.archives)]
-    lines = told(found, queue, peers, now, printing.clock)
+    lines = telling.explain(found, queue, settings.peers(), now, printing.clock)
     printing.rows(f"Study {found.uid}", ("about", "what", "todo"), [asdict(line) for line in lines], as_json=as_json)

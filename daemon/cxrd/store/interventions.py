@@ -78,7 +78,7 @@ def retry(  # noqa: PLR0913 - each limits which jobs
     for row in rows:
         connection.execute(update(schema.job).where(_job.id == row.id).values(**ready))
         if row.state == JobState.DEAD:
-            reached = _REACHED.get(JobKind(row.kind), StudyState.REPORTED)
+            reached = _REACHED.get(row.kind, StudyState.REPORTED)  # kinds of a newer version too
             stopped = (_study.uid == row.study_uid, _study.state == StudyState.FAILED)
             connection.execute(update(schema.study).where(*stopped).values(state=reached, reason=""))
         told = {"job": row.id, "kind": row.kind, "lane": row.lane, "was": row.state}

@@ -257,10 +257,10 @@ def queue(connection: Connection) -> list[QueueRow]:
     for kind, lane, state, count, due in connection.execute(counted.group_by(j.kind, j.lane, j.state)):
         found.setdefault((kind, lane), {})[state] = (count, due)
     dests = {row.name: row for row in connection.execute(select(d.name, d.kind, d.paused, d.fails, d.open_until))}
-    lanes = sorted((JobKind(row.kind), name) for name, row in dests.items())
+    lanes = sorted((row.kind, name) for name, row in dests.items())
     for stage in ((JobKind.INFER, ""), (JobKind.BUILD, ""), *lanes):
         found.setdefault(stage, {})
-    order = list(JobKind)
+    order: dict[str, int] = {kind: number for number, kind in enumerate(JobKind)}  # a newer version may know more
     return [
         QueueRow(
             kind=kind,
@@ -270,7 +270,7 @@ def queue(connection: Connection) -> list[QueueRow]:
             paused=lane in dests and dests[lane].paused,
             closed_until=dests[lane].open_until if lane in dests and dests[lane].fails >= FAILURES_TO_CLOSE else None,
         )
-        for (kind, lane), by in sorted(found.items(), key=lambda item: (order.index(JobKind(item[0][0])), item[0][1]))
+        for (kind, lane), by in sorted(found.items(), key=lambda item: (order.get(item[0][0], len(order)), *item[0]))
     ]
 
 

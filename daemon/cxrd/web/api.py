@@ -267,7 +267,10 @@ def _predict(router: APIRouter, behind: Behind) -> None:
         summary="Judge films: DICOM, PNG or JPEG, one or several",
     )
     def predict(
-        request: Request, file: Annotated[list[UploadFile], File(min_length=1, description="The films.")]
+        request: Request,
+        file: list[UploadFile] = File(  # noqa: B008, FAST002 - an annotation is text here, and could not name the limit
+            min_length=1, description="The films.", json_schema_extra={"maxItems": limits.max_films}
+        ),
     ) -> Response:
         operator(request)
         if not limits.enabled:

@@ -14,10 +14,11 @@ from cxrd.settings import Settings
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.schema import StudyState
+from cxrd.telling import standing, steps
 from cxrd.watch.health import Check, ready
-from cxrd.web import films, telling
+from cxrd.web import films
 from cxrd.web.models import ModelCards
-from cxrd.web.rendering import render
+from cxrd.web.rendering import clock, render
 from cxrd.web.running import read_running
 
 SHOWN_STUDIES = 50
@@ -97,7 +98,7 @@ class Pages:
         with self._database.read() as connection:
             now = self._database.now(connection)
             found, analysis = views.study(connection, uid), views.analysis(connection, uid)
-            lanes = {row.lane: row for row in views.queue(connection)}
+            queue = views.queue(connection)
         if found is None:
             raise HTTPException(404, "No study of this UID or accession number has been received.")
         asked = request.query_params
@@ -107,8 +108,8 @@ class Pages:
             "study.html",
             study=found,
             patient=self._patients(request, [uid]).get(uid, ""),
-            headline=telling.headline(found),
-            steps=telling.steps(found, lanes, now),
+            standing=standing(found),
+            steps=steps(found, queue, self._settings.peers(), now, clock),
             analysis=analysis,
             shown=films.choose(analysis, *chosen) if analysis else None,
             destinations=sorted({row["dest"] for row in found.deliveries}),

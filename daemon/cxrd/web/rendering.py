@@ -9,22 +9,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from cxrd import __version__
+from cxrd.telling import span
 
 
 def clock(epoch_s: float | None) -> str:
     """Local date and time of an epoch second, or nothing."""
     return "" if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def span(seconds: float) -> str:
-    """Duration in its two leading units."""
-    left = max(0, round(seconds))
-    days, hours, minutes = left // 86400, left // 3600 % 24, left // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {left % 60} s" if minutes else f"{left} s"
 
 
 def words(name: str) -> str:

@@ -70,7 +70,7 @@ def test_a_waiting_study_says_what_it_waits_for(site: Site) -> None:
     """The end of its quiet period."""
     arrive(site.database, quiet_period_s=50)
     assert "received: its images are here" in site.why("study")[0]
-    assert site.why("next: infer")[0].startswith("begins at ")
+    assert site.why("next: infer")[0].startswith("will be analysed in ")
 
 
 def test_a_refused_image_says_why_and_what_to_do(site: Site) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cxrd.store import views
+from cxrd.store import interventions, lanes, views
 from cxrd.store.database import Database
 from cxrd.store.views import Wanted
 from support.rows import arrive, rows
@@ -47,6 +47,19 @@ def test_a_list_goes_on_where_it_stopped(studies: Database) -> None:
         second = views.studies(connection, limit=10, wanted=Wanted(after=first[-1].place))
     assert ["5", "4", "3", "2", "1"] == [row.uid[4:] for row in (*first, *second)]
     assert 5 == len(listed(studies, after="nowhere"))
+
+
+def test_a_stage_of_a_newer_version_stands_last(studies: Database) -> None:
+    """It is listed and counted like any other, and what is dead of it can be revived."""
+    with studies.write() as connection:
+        connection.exec_driver_sql("UPDATE job SET kind = 'anonymise', state = 'dead' WHERE study_uid = '1.2.1'")
+        lanes.register(connection, ["vault"])
+        connection.exec_driver_sql("UPDATE dest SET kind = 'anonymise' WHERE name = 'vault'")
+    with studies.read() as connection:
+        found = [(row.kind, row.lane, row.dead) for row in views.queue(connection)]
+    assert [("infer", "", 0), ("build", "", 0), ("anonymise", "", 1), ("anonymise", "vault", 0)] == found
+    with studies.write() as connection:
+        assert 1 == len(interventions.retry(connection, studies.now(connection), actor="operator", kind="anonymise"))
 
 
 def test_sources_and_patients_are_told(studies: Database) -> None:

@@ -155,6 +155,14 @@ def test_the_description_needs_nothing_from_elsewhere(client: TestClient) -> Non
     assert "https://" not in page
 
 
+def test_the_description_names_the_sites_own_limit(client: TestClient) -> None:
+    """So that a program need not find it out by being refused."""
+    bodies = client.get("/openapi.json").json()["components"]["schemas"]
+    assert (1, 3) == tuple(
+        bodies["Body_predict_api_v1_predict_post"]["properties"]["file"][k] for k in ("minItems", "maxItems")
+    )
+
+
 def test_the_reference_is_that_of_the_code(client: TestClient, root: Path) -> None:
     """`make reference` writes it."""
     written = (root / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
@@ -169,7 +177,7 @@ def test_whatever_is_asked_is_answered_as_described(filled: Filled, tmp_path: Pa
     closed = filled.settings.model_copy(
         update={
             "web": Web(operators=operators, hosts=("testserver",)),
-            "predict": Predict(max_films=256),  # the limit is a site's, so the description cannot name it
+            "predict": Predict(max_films=3),
         }
     )
     with filled.database.write() as connection:

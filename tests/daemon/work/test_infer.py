@@ -16,11 +16,11 @@ from cxrd.admission import RAW
 from cxrd.demo.samples import samples
 from cxrd.errors import InferenceError, Reason
 from cxrd.inference.engine import Classifier, Outputs, load
-from cxrd.service.explaining import explain
 from cxrd.settings import Settings, Work
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
+from cxrd.telling import explain
 from cxrd.watch.metrics import Metrics
 from cxrd.work.decoding import Decoders
 from cxrd.work.infer import InferHandler

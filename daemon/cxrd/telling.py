@@ -1,4 +1,7 @@
-"""Why a study is where it is, sentence by sentence: what is so, what happens next, what a person can do."""
+"""Rows of the store as sentences: why a study is where it is, what happens next, what a person can do.
+
+``cxrd explain`` and the page say them. A state or a stage that only a newer version knows is said as it stands.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxrd.errors import Reason
-from cxrd.store.schema import JobState, StudyState
+from cxrd.store.schema import JobKind, JobState, StudyState
 from cxrd.store.views import QueueRow, StudyView
 
 Clock = Callable[[float | None], str]
@@ -16,7 +19,7 @@ Row = Mapping[str, Any]
 STATES = {
     StudyState.RECEIVED: "its images are here and wait to be analysed",
     StudyState.ANALYSED: "the models have answered; its objects are built next",
-    StudyState.REPORTED: "its objects are built; not every destination has them",
+    StudyState.REPORTED: "its objects are built, and not every destination has them",
     StudyState.DELIVERED: "it is finished: every destination has what it asks for",
     StudyState.REFUSED: "no image of it may be analysed",
     StudyState.FAILED: "it has stopped and waits for a person",
@@ -48,6 +51,37 @@ TODO = {
     Reason.UID_CONFLICT: "find out which of the two is right; the first one stays in use",
 }
 """Who can do what about each refusal."""
+_DOING = {
+    JobKind.INFER: "analysed",
+    JobKind.BUILD: "made into objects",
+    JobKind.DELIVER: "sent",
+    JobKind.COMMITMENT: "asked about (storage commitment)",
+    JobKind.FETCH: "fetched",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One job of a study for a person.
+
+    Attributes
+    ----------
+    next : str
+        What happens to it, or did.
+    todo : str
+        What a person can do; "" when there is nothing.
+    retry : bool
+        It is dead: it waits for a person.
+    """
+
+    id: int
+    name: str
+    state: str
+    attempts: int
+    next: str
+    todo: str
+    error: str
+    retry: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,45 +103,66 @@ class Line:
     todo: str = ""
 
 
-def explain(
-    study: StudyView, queue: Sequence[QueueRow], destinations: Collection[str], now: float, clock: Clock
-) -> list[Line]:
-    """Tell a study's story.
+def span(seconds: float) -> str:
+    """Duration in its two leading units."""
+    left = max(0, round(seconds))
+    days, hours, minutes = left // 86400, left // 3600 % 24, left // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left % 60} s" if minutes else f"{left} s"
+
+
+def standing(study: StudyView) -> str:
+    """Where a study stands."""
+    known = study.state in list(StudyState)
+    told = STATES[StudyState(study.state)] if known else "none of its objects could be filed"
+    if study.state == StudyState.REPORTED:
+        taken = sum(row["stored_at"] is not None for row in study.deliveries)
+        told += f": {taken} of {len(study.deliveries)} deliveries have been taken"
+    return f"{told} ({study.reason})" if study.reason else told
+
+
+def steps(
+    study: StudyView, queue: Sequence[QueueRow], peers: Collection[str], now: float, clock: Clock
+) -> tuple[Step, ...]:
+    """Every job of a study, with what happens next to it.
 
     Parameters
     ----------
     study : StudyView
         All that is known of it.
     queue : sequence of QueueRow
-        Which destinations are paused or left alone.
-    destinations : collection of str
-        Those, and the archives, that are configured.
+        Which destinations and archives are paused or left alone.
+    peers : collection of str
+        Destinations and archives that are configured.
     now : float
         Epoch seconds of the database.
     clock : callable
         Words for epoch seconds.
     """
     lanes = {row.lane: row for row in queue if row.lane}
-    open_jobs = [job for job in study.jobs if job["state"] != JobState.DONE]
+    return tuple(_step(job, lanes.get(job["lane"]), peers, now, clock) for job in study.jobs)
+
+
+def explain(
+    study: StudyView, queue: Sequence[QueueRow], peers: Collection[str], now: float, clock: Clock
+) -> list[Line]:
+    """Tell a study's whole story; parameters as of :func:`steps`."""
+    waiting = [step for step in steps(study, queue, peers, now, clock) if step.state != JobState.DONE]
+    came = (
+        f"from {study.source or 'an unknown source'}, {len(study.images)} image(s), the last at {clock(study.last_at)}"
+    )
     return [
-        _study(study, clock),
+        Line("study", f"{study.state}: {standing(study)}; {came}"),
         *(_image(row, clock) for row in study.images),
         *(_quarantined(row, clock) for row in study.quarantined),
         *_models(study.findings),
         *(_delivery(row, study.objects, clock) for row in study.deliveries),
-        *(_next(job, lanes, destinations, now, clock) for job in open_jobs),
-        *([] if open_jobs else [_nothing_next(study)]),
+        *(_waiting(step) for step in waiting),
+        *([] if waiting else [_nothing_next(study)]),
     ]
-
-
-def _study(study: StudyView, clock: Clock) -> Line:
-    known = study.state in list(StudyState)
-    told = STATES[StudyState(study.state)] if known else "none of its objects could be filed"
-    reason = f" ({study.reason})" if study.reason else ""
-    came = (
-        f"from {study.source or 'an unknown source'}, {len(study.images)} image(s), the last at {clock(study.last_at)}"
-    )
-    return Line("study", f"{study.state}: {told}{reason}; {came}")
 
 
 def _image(row: Row, clock: Clock) -> Line:
@@ -144,33 +199,54 @@ def _delivery(row: Row, objects: Sequence[Row], clock: Clock) -> Line:
     return Line(about, f"not stored by {row['dest']}, {tried}" + (f": {row['error']}" if row["error"] else ""))
 
 
-def _next(job: Row, lanes: Mapping[str, QueueRow], destinations: Collection[str], now: float, clock: Clock) -> Line:
-    lane = lanes.get(job["lane"])
-    about = f"next: {job['kind']}" + (f" to {job['lane']}" if job["lane"] else "")
-    tried = f" after {job['attempts']} attempt(s)" if job["attempts"] else ""
-    failed = f"{tried}: {job['err']}" if job["err"] else tried
+def _waiting(step: Step) -> Line:
+    tried = f" after {step.attempts} attempt(s)" if step.attempts else ""
+    return Line(f"next: {step.name}", step.next + tried + (f": {step.error}" if step.error else ""), step.todo)
+
+
+def _step(job: Row, lane: QueueRow | None, peers: Collection[str], now: float, clock: Clock) -> Step:
+    way = "from" if job["kind"] == JobKind.FETCH else "to"
+    what, todo = _next(job, lane, peers, now, clock)
+    return Step(
+        id=job["id"],
+        name=f"{job['kind']} {way} {job['lane']}" if job["lane"] else job["kind"],
+        state=job["state"],
+        attempts=job["attempts"],
+        next=what,
+        todo=todo,
+        error=job["err"],
+        retry=job["state"] == JobState.DEAD,
+    )
+
+
+def _next(job: Row, lane: QueueRow | None, peers: Collection[str], now: float, clock: Clock) -> tuple[str, str]:
+    """What happens next to a job, and what a person can do."""
+    doing = _DOING.get(job["kind"], f"worked on by a newer version, which knows {job['kind']}")
+    if job["state"] == JobState.DONE:
+        return f"done at {clock(job['finished_at'])}", ""
     if job["state"] == JobState.DEAD:
-        return Line(about, f"stopped{failed}", f"repair the cause, then cxrd queue retry {job['id']}")
+        return "stopped", f"repair the cause, then retry it: cxrd queue retry {job['id']}"
     if job["state"] == JobState.LEASED:
-        return Line(about, f"is being worked on by {job['owner']}{failed}")
-    if job["lane"] and (hindrance := _hindrance(job, lane, destinations, now, clock)):
-        return Line(about, *hindrance)
-    if job["due"] > now:
-        again = f"begins at {clock(job['due'])}{failed}"
-        return Line(about, again, f"cxrd queue retry {job['id']} begins now" if job["attempts"] else "")
-    return Line(about, f"has been due since {clock(job['due'])} and is done when a worker is free{failed}")
+        return f"is being {doing}, by {job['owner']}", ""
+    if job["lane"] and (hindrance := _hindrance(job, lane, peers, now)):
+        return hindrance
+    wait = job["due"] - now
+    again = "tried again" if job["attempts"] else doing
+    if wait > 1:
+        return f"will be {again} in {span(wait)}", f"at once: cxrd queue retry {job['id']}" if job["attempts"] else ""
+    return f"will be {again} as soon as a worker is free", ""
 
 
-def _hindrance(
-    job: Row, lane: QueueRow | None, destinations: Collection[str], now: float, clock: Clock
-) -> tuple[str, str] | None:
-    """Why a destination gets nothing now, and what to do."""
-    if job["lane"] not in destinations:
-        return "the destination is not configured any more", f"configure it again, or cxrd queue cancel {job['id']}"
+def _hindrance(job: Row, lane: QueueRow | None, peers: Collection[str], now: float) -> tuple[str, str] | None:
+    """Why a destination gets nothing now, or an archive is not asked, and what to do."""
+    name = job["lane"]
+    if name not in peers:
+        return f"{name} is not configured any more", f"configure it again, or cxrd queue cancel {job['id']}"
     if lane is not None and lane.paused:
-        return "an operator has paused the destination", f"cxrd queue resume {job['lane']}"
+        family = "backfill" if job["kind"] == JobKind.FETCH else "queue"
+        return f"waits until {name} is resumed", f"cxrd {family} resume {name}"
     if lane is not None and lane.closed_until is not None:
-        again = f"the destination does not answer and is asked again at {clock(max(now, lane.closed_until))}"
+        again = f"{name} does not answer; asked again in {span(lane.closed_until - now)}"
         return again, f"repair it, then cxrd queue retry {job['id']}"
     return None
 
