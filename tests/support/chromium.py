@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,9 +19,6 @@ from starlette.applications import Starlette
 from support.node import free_port, until
 
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
-
-FAULTS = (Path(__file__).parent / "accessibility.js").read_text()
-"""Script that gives a list of faults."""
 
 
 @contextmanager
@@ -60,6 +58,22 @@ def emulate(chrome: webdriver.Chrome, *, dark: bool, width: int, height: int = 1
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+
+def faults(chrome: webdriver.Chrome) -> list[str]:
+    """What axe-core finds on a page: rules of WCAG 2.2 A and AA and good practice that are broken, and where."""
+    carrier = find_spec("axe_playwright_python")  # it brings axe-core; the browser is opened by Selenium
+    assert carrier is not None
+    assert carrier.submodule_search_locations
+    chrome.execute_script((Path(carrier.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8"))
+    run = "axe.run(document, {resultTypes: ['violations']}).then(arguments[0])"
+    found = chrome.execute_async_script(run)["violations"]
+    return [f"{one['impact']} {one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
+
+
+def is_wider_than_the_window(chrome: webdriver.Chrome) -> bool:
+    """Whether a person has to scroll sideways to read it (WCAG 2.2, 1.4.10)."""
+    return bool(chrome.execute_script("return document.documentElement.scrollWidth > innerWidth"))
 
 
 def complaints(chrome: webdriver.Chrome) -> list[Any]:
