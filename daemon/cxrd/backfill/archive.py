@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from pydicom import Dataset
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
@@ -15,8 +16,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from cxrd.backfill.slices import Slice
-from cxrd.delivery.finder import PENDING, matches
-from cxrd.delivery.sender import established
+from cxrd.delivery.finder import PENDING, Questions, identifier
+from cxrd.delivery.sender import opened
 from cxrd.errors import DeliveryError
 from cxrd.imaging.wording import names_other_part, plain
 from cxrd.peers import Archive
@@ -55,38 +56,37 @@ class Moved:
         return said + (f", {self.failed} failed" if self.failed else "") + (f": {self.comment}" if self.comment else "")
 
 
-class Link:
-    """One association with an archive.
+class Link(Questions):
+    """Questions and orders to an archive.
 
     Parameters
     ----------
+    association : Association
+        With contexts for Study Root C-FIND and C-MOVE.
     archive : Archive
         Whom to ask.
     calling_ae : str
         Our AE title.
-
-    Raises
-    ------
-    DeliveryError
-        On entering: it cannot be reached, or does not offer C-FIND and C-MOVE. Later: an answer broke off.
     """
 
-    def __init__(self, archive: Archive, calling_ae: str) -> None:
+    def __init__(self, association: Association, archive: Archive, calling_ae: str) -> None:
+        super().__init__(association, archive)
         self._archive = archive
         self._calling_ae = calling_ae
-        self._association: Any = None
 
-    def __enter__(self) -> Self:
+    @classmethod
+    @contextmanager
+    def on(cls, archive: Archive, calling_ae: str) -> Iterator[Self]:
+        """Open an association.
+
+        Raises
+        ------
+        DeliveryError
+            It cannot be reached, or does not offer C-FIND and C-MOVE.
+        """
         wanted = (StudyRootQueryRetrieveInformationModelFind, StudyRootQueryRetrieveInformationModelMove)
-        contexts = [build_context(name) for name in wanted]
-        self._association = established(self._archive, self._calling_ae, contexts)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._association.is_established:
-            self._association.release()
+        with opened(archive, calling_ae, [build_context(name) for name in wanted]) as association:
+            yield cls(association, archive, calling_ae)
 
     def studies(self, part: Slice) -> Found:
         """Studies of a slice that have images of the archive's modalities.
@@ -114,20 +114,18 @@ class Link:
         found: dict[str, str] = {}
         cut_off = False
         for modality in self._archive.modalities:
-            asked = _identifier("STUDY", StudyDate=part.study_date, StudyTime=part.study_time, StudyInstanceUID="")
-            asked.ModalitiesInStudy = modality
-            told, cut = self._told(asked)
+            asked = {"StudyDate": part.study_date, "StudyTime": part.study_time, "ModalitiesInStudy": modality}
+            told, cut = self._told("STUDY", **asked, StudyInstanceUID="")
             cut_off |= cut
             found |= {str(t.StudyInstanceUID): str(t.get("StudyDate", "")) for t in told if self._may_hold(t)}
         return Found(found, cut_off)
 
     def images(self, study_uid: str) -> dict[str, set[str]]:
         """SOP Instance UIDs of a study's series that may show a chest, by series."""
-        asked = _identifier("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID="", Modality="")
-        asked.BodyPartExamined = ""
+        told = self.ask("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID="", Modality="", BodyPartExamined="")
         wanted = [
             str(t.SeriesInstanceUID)
-            for t in self._all(asked)
+            for t in told
             if str(t.get("Modality", "")) in self._archive.modalities
             and not names_other_part(plain(str(t.get("BodyPartExamined", "") or "")))
         ]
@@ -142,7 +140,7 @@ class Link:
             It did not answer, or does not know where we are.
         """
         to = self._archive.move_to or self._calling_ae
-        asked = _identifier("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid)
+        asked = identifier("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid)
         last = Dataset()
         for last, _ in self._association.send_c_move(asked, to, StudyRootQueryRetrieveInformationModelMove):
             if int(last.get("Status", -1)) not in PENDING:
@@ -161,8 +159,8 @@ class Link:
         return Moved(status, failed, str(last.get("ErrorComment", "") or ""))
 
     def _images_of(self, study_uid: str, series_uid: str) -> set[str]:
-        asked = _identifier("IMAGE", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID="")
-        return {str(t.SOPInstanceUID) for t in self._all(asked)}
+        told = self.ask("IMAGE", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID="")
+        return {str(t.SOPInstanceUID) for t in told}
 
     def _may_hold(self, told: Dataset) -> bool:
         """Whether a study has one of our modalities; an archive that ignores the key tells every study."""
@@ -170,14 +168,11 @@ class Link:
         named = {there} if isinstance(there, str) else set(there)
         return not named or bool(named & set(self._archive.modalities))
 
-    def _all(self, asked: Dataset) -> Sequence[Dataset]:
-        return list(matches(self._association, self._archive.name, asked))
-
-    def _told(self, asked: Dataset) -> tuple[Sequence[Dataset], bool]:
+    def _told(self, level: str, **keys: str) -> tuple[Sequence[Dataset], bool]:
         """Answers, and whether there are more."""
         told: list[Dataset] = []
         try:
-            for answer in matches(self._association, self._archive.name, asked):
+            for answer in self.ask(level, **keys):
                 told.append(answer)  # noqa: PERF402 - what was told before it broke off counts
         except DeliveryError as error:
             if error.status not in CUT_OFF:
@@ -189,15 +184,7 @@ class Link:
 def fault_of(archive: Archive, calling_ae: str) -> str:
     """Why an archive cannot be asked, "" when it can."""
     try:
-        with Link(archive, calling_ae):
+        with Link.on(archive, calling_ae):
             return ""
     except DeliveryError as error:
         return str(error)
-
-
-def _identifier(level: str, **keys: str) -> Dataset:
-    asked = Dataset()
-    asked.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        setattr(asked, keyword, value)
-    return asked

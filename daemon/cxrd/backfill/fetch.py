@@ -49,20 +49,25 @@ class Fetcher:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._archives = {archive.name: archive for archive in settings.archives}
-        self._settings = settings
         self._log: Any = logger()
+        self.follow(settings)
+
+    def follow(self, settings: Settings) -> None:
+        """Ask other archives from the next claim on."""
+        self._settings = settings
+        self._archives = {archive.name: archive for archive in settings.archives}
 
     def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
         """Lease the next slice or study of an archive that may be asked now."""
         clock = time.localtime(now)  # hours are those of the house
         minute = clock.tm_hour * 60 + clock.tm_min
-        caps = {name: a.max_associations for name, a in self._archives.items() if within(a.hours, minute)}
+        archives = self._archives
+        caps = {name: a.max_associations for name, a in archives.items() if within(a.hours, minute)}
         if not caps or backfills.backlogged(connection):
             return []
         held = lanes.claim(connection, now, caps, owner=owner, lease_s=lease_s, kind=self.kind)
         for claim in held:
-            lanes.spend(connection, now, claim.lane, 60.0 / self._archives[claim.lane].studies_per_minute)
+            lanes.spend(connection, now, claim.lane, 60.0 / archives[claim.lane].studies_per_minute)
         return held
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
@@ -80,7 +85,7 @@ class Fetcher:
             return self._away(claim, DeliveryError("it does not answer a C-ECHO", retryable=True))
         with ExitStack() as opened:
             try:
-                link = opened.enter_context(Link(archive, self._settings.dicom.ae_title))
+                link = opened.enter_context(Link.on(archive, self._settings.dicom.ae_title))
             except DeliveryError as error:
                 return self._away(claim, error)
             try:
@@ -185,7 +190,7 @@ def is_slice(claim: jobs.Claim) -> bool:
 def search(archive: Archive, calling_ae: str, parts: Sequence[Slice]) -> Iterator[tuple[Slice, dict[str, str]]]:
     """Search without fetching: each part, halved where the archive tells no more, with its studies."""
     waiting = list(parts)[::-1]
-    with Link(archive, calling_ae) as link:
+    with Link.on(archive, calling_ae) as link:
         while waiting:
             part = waiting.pop()
             found = link.studies(part)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +15,7 @@ from cxrd.cli import printing
 from cxrd.cli.node import Config, Json
 from cxrd.errors import ConfigError, CxrdError
 from cxrd.settings import Settings, load
-from cxrd.store import backfills, lanes, progress
+from cxrd.store import backfills, progress
 from cxrd.store.database import Database
 
 if TYPE_CHECKING:
@@ -152,12 +154,8 @@ def pause(archive: Name, config: Config = None) -> None:
 
     Example: cxrd backfill pause archive
     """
-    database = Database(load(config).database.url)
-    with database.write() as connection:
-        now = database.now(connection)
-        known = backfills.running(connection, archive) is not None
-        known = known and lanes.pause(connection, now, archive, paused=True, actor=OPERATOR)
-    _told(archive, f"{archive} is left alone", known=known)
+    _change(backfills.pause, archive, config)
+    typer.echo(f"{archive} is left alone")
 
 
 @app.command("resume")
@@ -166,10 +164,8 @@ def resume(archive: Name, config: Config = None) -> None:
 
     Example: cxrd backfill resume archive
     """
-    database = Database(load(config).database.url)
-    with database.write() as connection:
-        known = backfills.resume(connection, database.now(connection), archive, actor=OPERATOR)
-    _told(archive, f"{archive} is asked again", known=known)
+    _change(backfills.resume, archive, config)
+    typer.echo(f"{archive} is asked again")
 
 
 @app.command("cancel")
@@ -178,18 +174,19 @@ def cancel(archive: Name, config: Config = None) -> None:
 
     Example: cxrd backfill cancel archive
     """
+    _change(backfills.cancel, archive, config)
+    typer.echo(f"the backfill of {archive} is cancelled")
+
+
+def _change(change: Callable[..., bool], archive: str, config: Path | None) -> None:
+    """Do something to the backfill that an archive has."""
     database = Database(load(config).database.url)
     with database.write() as connection:
-        known = backfills.cancel(connection, database.now(connection), archive, actor=OPERATOR)
-    _told(archive, f"the backfill of {archive} is cancelled", known=known)
-
-
-def _told(archive: str, said: str, *, known: bool) -> None:
+        known = change(connection, database.now(connection), archive, actor=OPERATOR)
     if not known:
         raise CxrdError(
             f"{archive} has no backfill that is not finished", hint="cxrd backfill ls shows which there are"
         )
-    typer.echo(said)
 
 
 def _archive(settings: Settings, name: str) -> Archive:

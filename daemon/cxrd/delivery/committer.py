@@ -19,8 +19,9 @@ from sqlalchemy import Connection
 from cxrd import commitment
 from cxrd.commitment import Reference
 from cxrd.crashpoints import reach
+from cxrd.delivery.knocking import knock
 from cxrd.delivery.reports import Reports
-from cxrd.delivery.sender import echo, established
+from cxrd.delivery.sender import opened
 from cxrd.errors import ConfigError, DeliveryError
 from cxrd.peers import Destination
 from cxrd.settings import Settings
@@ -82,12 +83,11 @@ class Committer:
         if destination is None:  # it was claimed a moment before the configuration changed
             raise ConfigError(f"destination {claim.lane} is not to commit any more")
         with self._database.read() as connection:
-            knock = lanes.must_knock(connection, claim.lane)
             waiting = commitments.uncommitted(connection, int(claim.payload["inference_id"]), claim.lane)
         if not waiting:
             return Step(claim, lambda connection, now: jobs.finish(connection, now, claim))
-        if knock and not echo(destination, self._settings.dicom.ae_title):
-            return self._still_closed(claim)
+        if closed := knock(self._database, claim, destination, self._settings.dicom.ae_title):
+            return closed
         transaction = str(generate_uid(prefix=None))
         with self._database.write() as connection:
             commitments.ask(connection, self._database.now(connection), transaction, claim, waiting)
@@ -99,13 +99,6 @@ class Committer:
             fault = error
         reach("commitment_after_send")
         return self._close(claim, waiting, fault)
-
-    def _still_closed(self, claim: jobs.Claim) -> Step:
-        def effect(connection: Connection, now: float) -> None:
-            lanes.failed(connection, now, claim.lane, jitter=random())  # noqa: S311 - jitter is no secret
-            jobs.release(connection, now, claim)
-
-        return Step(claim, effect)
 
     def _close(self, claim: jobs.Claim, waiting: Sequence[Reference], fault: DeliveryError | None) -> Step:
         delivery = self._settings.delivery
@@ -152,8 +145,7 @@ def ask(
             answered.set()
 
     handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, on_report), (evt.EVT_PDU_SENT, on_sent)]
-    association = established(destination, calling_ae, [build_context(commitment.PUSH_MODEL)], handlers)
-    try:
+    with opened(destination, calling_ae, [build_context(commitment.PUSH_MODEL)], handlers) as association:
         status, _ = association.send_n_action(
             commitment.question(transaction_uid, references),
             commitment.REQUEST_COMMITMENT,
@@ -169,15 +161,12 @@ def ask(
                 status=int(status.Status),
             )
         answered.wait(destination.commit_hold_s)
-    finally:
-        if association.is_established:
-            association.release()
 
 
 def fault_of(destination: Destination, calling_ae: str) -> str:
     """Why a peer cannot be asked to commit, "" when it can."""
     try:
-        established(destination, calling_ae, [build_context(commitment.PUSH_MODEL)]).release()
+        with opened(destination, calling_ae, [build_context(commitment.PUSH_MODEL)]):
+            return ""
     except DeliveryError as error:
         return error.message
-    return ""

@@ -15,7 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import Connection
 
 from cxrd.crashpoints import reach
-from cxrd.delivery.sender import Outcome, Outgoing, SendResult, echo, send
+from cxrd.delivery.knocking import knock
+from cxrd.delivery.sender import Outcome, Outgoing, SendResult, send
 from cxrd.errors import ConfigError
 from cxrd.findings import ArtefactKind
 from cxrd.settings import Settings
@@ -72,10 +73,8 @@ class Courier:
         destination = self._destinations.get(claim.lane)
         if destination is None:  # it was claimed a moment before the configuration changed
             raise ConfigError(lanes.unknown(claim.lane))
-        with self._database.read() as connection:
-            knock = lanes.must_knock(connection, destination.name)
-        if knock and not echo(destination, self._settings.dicom.ae_title):
-            return self._still_closed(claim)
+        if closed := knock(self._database, claim, destination, self._settings.dicom.ae_title):
+            return closed
         inference_id = int(claim.payload["inference_id"])
         with self._database.read() as connection:
             waiting = results.undelivered(connection, inference_id, destination.name)
@@ -102,13 +101,6 @@ class Courier:
         for answer in answers:
             self._metrics.count(m.DELIVERIES, destination=destination.name, outcome=str(answer.outcome))
         return self._close(claim, answers, {row.sop_uid: row.kind for row in waiting})
-
-    def _still_closed(self, claim: jobs.Claim) -> Step:
-        def effect(connection: Connection, now: float) -> None:
-            lanes.failed(connection, now, claim.lane, jitter=random())  # noqa: S311 - jitter is no secret
-            jobs.release(connection, now, claim)
-
-        return Step(claim, effect)
 
     def _wait(self, claim: jobs.Claim) -> float:
         delivery = self._settings.delivery

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -170,10 +171,11 @@ def echo_fault(destination: Peer, calling_ae: str) -> str:
     return "" if int(answer.Status) == 0x0000 else f"status 0x{int(answer.Status):04X}"
 
 
-def established(
+@contextmanager
+def opened(
     peer: Peer, calling_ae: str, contexts: list[PresentationContext], handlers: Sequence[EventHandler] = ()
-) -> Association:
-    """Ask for an association on which the peer takes every context.
+) -> Iterator[Association]:
+    """Open an association on which the peer takes every context, and release it.
 
     Parameters
     ----------
@@ -198,8 +200,16 @@ def established(
             hint="let its administrator allow it to our AE title",
         )
     if not association.is_established:
-        raise DeliveryError(f"{peer.name}: {unreachable(association, handshake)[2]}", retryable=True)
-    return association
+        raise DeliveryError(
+            f"{peer.name}: {unreachable(association, handshake)[2]}",
+            retryable=True,
+            hint="is it running, and does it know our AE title?",
+        )
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
 
 
 def associate(

@@ -140,7 +140,7 @@ class Reconciliation:
         with self._database.read() as connection:
             sent = reconciling.deliveries(connection, to.name, since=_epoch(since))
             studies = orphaned | reconciling.studies_of_remnants(connection) | set(sent)
-        with Finder(to, self._settings.dicom.ae_title) as finder:
+        with Finder.on(to, self._settings.dicom.ae_title) as finder:
             for study_uid in sorted(studies | finder.studies(since)):
                 yield from self._study(to.name, study_uid, finder.results(study_uid, to.send), sent.get(study_uid, []))
                 self._advance(study_uid)

@@ -169,6 +169,11 @@ def running(connection: Connection, archive: str) -> int | None:
     return connection.execute(select(_backfill.id).where(*mine)).scalar()
 
 
+def pause(connection: Connection, now: float, archive: str, *, actor: str) -> bool:
+    """Let an archive not be asked; what is being fetched now is finished. False when it has no backfill."""
+    return running(connection, archive) is not None and lanes.pause(connection, now, archive, paused=True, actor=actor)
+
+
 def resume(connection: Connection, now: float, archive: str, *, actor: str) -> bool:
     """Let an archive be asked again, and revive what died; False when it has no backfill."""
     if running(connection, archive) is None:

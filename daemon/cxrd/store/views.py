@@ -21,7 +21,7 @@ Rows = tuple[dict[str, Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """One line of ``cxrd studies ls``. Times are epoch seconds."""
+    """One study in a list; times are epoch seconds."""
 
     uid: str
     accession: str
@@ -94,7 +94,7 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """Everything that is known of one study."""
+    """Everything that is known of one study; times are epoch seconds."""
 
     uid: str
     accession: str

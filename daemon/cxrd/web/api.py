@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, HTTPException, Query, UploadFile
@@ -54,44 +54,11 @@ class Health(BaseModel):
     checks: list[CheckItem]
 
 
-class StudyItem(BaseModel):
-    """One study; times are epoch seconds."""
-
-    uid: str
-    accession: str
-    state: str
-    stat: bool
-    source: str
-    first_at: float
-    last_at: float
-    images: int
-    reason: str
-
-
 class Studies(BaseModel):
     """A page of studies, newest first; ``next`` is the ``after`` of the next page, empty on the last."""
 
-    studies: list[StudyItem]
+    studies: list[views.StudyRow]
     next: str
-
-
-class Study(BaseModel):
-    """Everything that is known of one study; times are epoch seconds."""
-
-    uid: str
-    accession: str
-    state: str
-    reason: str
-    source: str
-    first_at: float
-    last_at: float
-    images: list[dict[str, Any]]
-    quarantined: list[dict[str, Any]]
-    findings: list[dict[str, Any]]
-    objects: list[dict[str, Any]]
-    deliveries: list[dict[str, Any]]
-    jobs: list[dict[str, Any]]
-    audit: list[dict[str, Any]]
 
 
 class ModelItem(BaseModel):
@@ -232,15 +199,15 @@ def _studies(router: APIRouter, behind: Behind) -> None:
             found = views.studies(connection, limit=limit + 1, wanted=wanted)
         page = found[:limit]
         more = page[-1].place if len(found) > limit else ""
-        return Studies(studies=[StudyItem(**asdict(row)) for row in page], next=more)
+        return Studies(studies=page, next=more)
 
     @router.get("/studies/{uid}", responses=_refused(404, 503), summary="One study, by UID or accession number")
-    def study(uid: str) -> Study:
+    def study(uid: str) -> views.StudyView:
         with behind.database.read() as connection:
             found = views.study(connection, uid)
         if found is None:
             raise HTTPException(404, "No study of this UID or accession number has been received.")
-        return Study(**asdict(found))
+        return found
 
 
 def _cache(router: APIRouter, behind: Behind) -> None:

@@ -58,7 +58,7 @@ def test_our_results_are_found_and_nothing_else(start: Callable[[Path], Iterator
     with start(tmp_path / "pacs") as port:  # type: ignore[attr-defined]
         results = send(target(port), "CXRD", [Outgoing.of(path) for path in paths])
         assert [Outcome.STORED] * 3 == [result.outcome for result in results]
-        with Finder(target(port), "CXRD") as finder:
+        with Finder.on(target(port), "CXRD") as finder:
             assert {str(ours.SOPInstanceUID)} == finder.results(STUDY, ("sr", "sc"))
             assert set() == finder.results(STUDY, ("sc",))
             assert {STUDY, ANOTHER} == finder.studies("20260102")
@@ -68,8 +68,12 @@ def test_our_results_are_found_and_nothing_else(start: Callable[[Path], Iterator
 
 def test_a_peer_that_is_not_there_is_named() -> None:
     """With what to look at."""
-    with pytest.raises(DeliveryError, match="pacs does not answer C-FIND"), Finder(target(free_port()), "CXRD"):
+    with (
+        pytest.raises(DeliveryError, match="cannot be reached") as caught,
+        Finder.on(target(free_port()), "CXRD"),
+    ):
         pass
+    assert "AE title" in caught.value.hint
 
 
 def test_an_answer_that_breaks_off_is_no_answer() -> None:
@@ -87,7 +91,7 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
     try:
         assert server is not None
         port = int(server.server_address[1])
-        with Finder(target(port), "CXRD") as finder, pytest.raises(DeliveryError, match="0xA700") as caught:
+        with Finder.on(target(port), "CXRD") as finder, pytest.raises(DeliveryError, match="0xA700") as caught:
             finder.studies("")
         assert "--since" in caught.value.hint
     finally:
