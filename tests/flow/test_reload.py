@@ -1,4 +1,4 @@
-"""SIGHUP: sources, destinations and thresholds change under a running node, whole or not at all."""
+"""SIGHUP: sources, destinations, archives and thresholds change under a running node, whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import Dataset
 
 from cxrd.delivery.sender import Outcome, Outgoing, send
 from cxrd.demo.pacs import StandInPacs
 from cxrd.demo.samples import samples
 from cxrd.peers import Destination
-from support.node import Node, until
+from support.fetching import old_film
+from support.node import ARCHIVE, Node, until
 from support.packages import make_package
 
 pytestmark = pytest.mark.flow
@@ -108,6 +110,38 @@ def test_sources_destinations_and_thresholds_change_without_a_restart(
     (row,) = node.studies()
     shown = json.loads(node.cli("studies", "show", row["uid"], "--json").stdout)
     assert 0.999 == next(f["threshold"] for f in shown["findings"] if f["finding"] == "Pneumonia")
+
+
+def test_the_first_archive_brings_the_role_that_asks_it(node: Node, pacs: StandInPacs, tmp_path: Path) -> None:
+    """The other processes go on; a second reload reaches the new one too."""
+    children = node.children()
+    first, second = (old_film(pacs.folder, day=day, rows=220, columns=210) for day in ("20200102", "20200202"))
+    pacs.query.knows["CXRD"] = ("127.0.0.1", node.port)
+    archive = ARCHIVE.format(port=pacs.port)
+    assert "config_reloaded" == reload(node, tmp_path, ("[database]", f"{archive}[database]"))[0]
+    until(lambda: "fetch" in node.children() and node.ready(), seconds=60, what="somebody fetches")
+    assert 0 == node.cli("backfill", "start", "old", "--from", "20200101", "--to", "20200131").returncode
+    until(lambda: came(node, first), seconds=60, what="the old film has come")
+    until(lambda: not waiting(node), seconds=60, what="the backfill has ended")
+    with_fetch = node.children()
+    assert children.items() <= with_fetch.items()
+
+    what, detail = reload(node, tmp_path, ('name = "old"', 'name = "older"'))
+    assert ("config_reloaded", ["archives"]) == (what, detail["changed"])
+    assert 0 == node.cli("backfill", "start", "older", "--from", "20200201", "--to", "20200228").returncode
+    until(lambda: came(node, second), seconds=60, what="the second film has come")
+    assert with_fetch == node.children()
+
+
+def came(node: Node, film: Dataset) -> bool:
+    """Whether a film's study is here."""
+    return str(film.StudyInstanceUID) in {row["uid"] for row in node.studies()}
+
+
+def waiting(node: Node) -> list[str]:
+    """Archives whose backfill has not ended."""
+    lines = map(json.loads, node.cli("backfill", "ls", "--json").stdout.splitlines())
+    return [row["archive"] for row in lines if row["state"] == "running"]
 
 
 BAD = (

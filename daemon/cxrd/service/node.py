@@ -44,7 +44,6 @@ def serve(
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise ConfigError(f"unknown role {', '.join(unknown)}", hint=f"roles are {', '.join(ROLES)}")
-    roles = [role for role in roles if role in settings.roles()]
     logs.configure("supervisor", json=not sys.stderr.isatty())
     if "listen" in roles and settings.dicom.tls is not None:  # a destination's may be repaired while films come in
         make_context(settings.dicom.tls)

@@ -1,9 +1,9 @@
 """A configuration taken up while the node runs: judged as a whole, then told to every role, or to none.
 
-On SIGHUP the supervisor reads its file again. Sources, destinations and thresholds may differ; any other change
-needs a restart and is refused by name, so that the file never says what the node does not do. Certificates are read
-again with it. Each child hears
-the new settings on a wire of its own and answers whether it took them.
+On SIGHUP the supervisor reads its file again. Sources, destinations, archives and thresholds may differ; any
+other change needs a restart and is refused by name, so that the file never says what the node does not do.
+Certificates are read again with it. Each child hears the new settings on a wire of its own and answers whether it
+took them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from threading import Lock, Thread
 from typing import Any
 
 from cxrd.errors import ConfigError, CxrdError
+from cxrd.peers import Peer
 from cxrd.settings import Settings
 from cxrd.tls import make_context
 
-RELOADABLE = ("dicom.sources", "destinations", "models.thresholds")
+RELOADABLE = ("dicom.sources", "destinations", "archives", "models.thresholds")
 ANSWER_S = 30.0
 
 Apply = Callable[[Settings], None]
@@ -47,7 +48,7 @@ def review(old: Settings, new: Settings) -> list[str]:
     Raises
     ------
     ConfigError
-        Something else than sources, destinations and thresholds changed.
+        Something else than sources, destinations, archives and thresholds changed.
     """
     keys = changed(old, new)
     if fixed := [key for key in keys if key not in RELOADABLE]:
@@ -59,14 +60,15 @@ def review(old: Settings, new: Settings) -> list[str]:
 
 
 def check_tls(settings: Settings) -> None:
-    """Refuse certificates that the listener or a destination could not use.
+    """Refuse certificates that the listener or a peer could not use.
 
     Raises
     ------
     ConfigError
         Which file, and what is wrong with it.
     """
-    for tls in (settings.dicom.tls, *(d.tls for d in settings.destinations)):
+    peers: tuple[Peer, ...] = (*settings.destinations, *settings.archives)
+    for tls in (settings.dicom.tls, *(peer.tls for peer in peers)):
         if tls is not None:
             make_context(tls)
 

@@ -77,7 +77,7 @@ class Supervisor:
     read_again : callable
         Reads the configuration anew on SIGHUP; raises ConfigError.
     roles : sequence of str
-        Which roles run here.
+        Which roles may run here; one that nothing is configured for starts when something is.
     database : Database
         Where leases of dead children are given back.
     """
@@ -88,9 +88,8 @@ class Supervisor:
         self._settings = settings
         self._read_again = read_again
         self._database = database
-        several = {"listen": settings.dicom.processes()}
-        children = [Child(role, n + 1) for role in roles for n in range(several.get(role, 1))]
-        self._children = {child.name: child for child in children}
+        self._roles = roles
+        self._children = self._family(settings)
         self._doors: tuple[socket.socket, ...] = ()
         self._context = multiprocessing.get_context("spawn")
         self._signals = 0
@@ -99,6 +98,12 @@ class Supervisor:
         self._wake_read, self._wake_write = os.pipe()
         self._metrics_dir = tempfile.mkdtemp(prefix="cxrd-metrics-")
         self._log: Any = logger()
+
+    def _family(self, settings: Settings) -> dict[str, Child]:
+        several = {"listen": settings.dicom.processes()}
+        needed = [role for role in self._roles if role in settings.roles()]
+        children = [Child(role, n + 1) for role in needed for n in range(several.get(role, 1))]
+        return {child.name: child for child in children}
 
     def run(self, on_start: Callable[[], None] = lambda: None) -> None:
         """Run until drained."""
@@ -143,6 +148,7 @@ class Supervisor:
             self._audit(What.CONFIG_REFUSED, {"digest": old.fingerprint(), "error": str(error)})
             return
         self._settings = new
+        self._children = self._family(new) | self._children  # the first archive wants somebody who fetches
         self._log.info("configuration reloaded", changed=keys, digest=new.fingerprint()[:12])
         told = {"digest": new.fingerprint(), "before": old.fingerprint(), "changed": keys}
         self._audit(What.CONFIG_RELOADED, told)

@@ -80,9 +80,10 @@ def application(
     metrics : Metrics or None
         Where uploads are counted.
     """
+    in_force = settings
 
     def look() -> list[health.Check]:
-        return checks(settings, database, payload)
+        return checks(in_force, database, payload)
 
     collector, cards = StoreCollector(settings, database, payload), ModelCards(settings)
     pages = Pages(settings, database, look, cards, metrics_dir)
@@ -112,6 +113,8 @@ def application(
     ]
 
     def follow(new: Settings) -> None:
+        nonlocal in_force
+        in_force = new
         for part in (collector, cards, pages):
             part.follow(new)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cxrd.errors import ConfigError
-from cxrd.peers import Destination, DestinationTls, Dicom, ListenerTls, Source
+from cxrd.peers import Archive, Destination, DestinationTls, Dicom, ListenerTls, Source
 from cxrd.service.reloading import Follower, changed, check_tls, review, tell
 from cxrd.service.supervisor import Supervisor
 from cxrd.serving import Web
@@ -21,6 +21,7 @@ OLD = Settings(dicom=Dicom(listeners=1))
 NEW = Settings(
     dicom=Dicom(listeners=1, sources=(Source(name="x", ae_title="X"),)),
     destinations=(Destination(name="p", ae_title="P", host="h", port=104),),
+    archives=(Archive(name="old", ae_title="OLD", host="h", port=104),),
     models=Models(thresholds={"charm": {"Mass": 0.5}}),
 )
 
@@ -43,8 +44,8 @@ class Role:
 
 
 def test_what_changed_is_named() -> None:
-    """Three things may change while the node runs."""
-    assert ["destinations", "dicom.sources", "models.thresholds"] == changed(OLD, NEW) == review(OLD, NEW)
+    """Four things may change while the node runs."""
+    assert ["archives", "destinations", "dicom.sources", "models.thresholds"] == changed(OLD, NEW) == review(OLD, NEW)
 
 
 def test_anything_else_needs_a_restart() -> None:
@@ -77,15 +78,17 @@ def test_a_role_that_died_is_no_obstacle() -> None:
 
 
 def test_certificates_that_cannot_be_used_are_refused_before_any_role_hears_of_them(tmp_path: Path) -> None:
-    """The listener's and each destination's."""
+    """The listener's, each destination's and each archive's."""
     ca = Authority(tmp_path)
     ours = ca.sign("node")
     files = {"certificate": ours.certificate, "key": ours.key, "ca": ca.file}
     there = Destination(name="p", ae_title="P", host="h", port=104, tls=DestinationTls.model_validate(files))
-    good = Settings(dicom=Dicom(tls=ListenerTls.model_validate(files)), destinations=(there,))
+    past = Archive(name="a", ae_title="A", host="h", port=104, tls=there.tls)
+    good = Settings(dicom=Dicom(tls=ListenerTls.model_validate(files)), destinations=(there,), archives=(past,))
     check_tls(good)
     shutil.copy(ca.sign("another").key, ours.key)
-    for bad in (good.model_copy(update={"destinations": ()}), good.model_copy(update={"dicom": Dicom()})):
+    for kept in ({"dicom"}, {"destinations"}, {"archives"}):
+        bad = Settings(**{name: value for name, value in good if name in kept})
         with pytest.raises(ConfigError, match="is not the private key of"):
             check_tls(bad)
 
@@ -96,11 +99,12 @@ def test_all_roles_or_none(tmp_path: Path, refuses: bool) -> None:  # noqa: FBT0
     roles = [Role(), Role(), Role(refuses=refuses)]
     database = Database(f"sqlite:///{tmp_path}/cxrd.db")
     database.upgrade()
-    supervisor = Supervisor(OLD, ["listen", "deliver", "build"], database, lambda: NEW)
+    supervisor = Supervisor(OLD, ["listen", "deliver", "build", "fetch"], database, lambda: NEW)
     for child, role in zip(supervisor._children.values(), roles, strict=True):
         role.follower.follow(role.take)
         child.wire = role.wire
     supervisor._reload()
     assert (OLD if refuses else NEW) is supervisor._settings
+    assert ("fetch" in supervisor._children) is not refuses  # the first archive brings the role that asks it
     for role in roles[:2]:
         assert ([NEW, OLD] if refuses else [NEW]) == role.took
