@@ -96,7 +96,7 @@ def judge(header: Dataset, rules: Admission = SHIPPED) -> Admitted:
         or LATERAL.
     """
     words = plain(" ".join(text(header, keyword) for keyword in DESCRIPTIONS))
-    _check_kind(header)
+    _check_kind(header, rules)
     _check_matrix(header, rules)
     burned = _burned_in(header, rules)
     _check_body_part(header, words, rules)
@@ -151,15 +151,15 @@ def instead(raw: str, judged: Mapping[str, frozenset[str]]) -> Refused:
     return Refused(Reason.FOR_PROCESSING, f"{RAW}; send the FOR PRESENTATION film")
 
 
-def _check_kind(header: Dataset) -> None:
+def _check_kind(header: Dataset, rules: Admission) -> None:
     klass = sop.UID(text(header, "SOPClassUID"))
     modality = text(header, "Modality").upper()
     if klass in FOR_PROCESSING or text(header, "PresentationIntentType").upper() == "FOR PROCESSING":
         raise instead(text(header, "SOPInstanceUID"), {})
-    if klass not in RADIOGRAPHS | CAPTURES:
+    if klass not in RADIOGRAPHS | CAPTURES | {*rules.film_classes}:
         raise Refused(Reason.SOP_CLASS, f"{klass.name} is no radiograph")
     allowed = CAPTURE_MODALITIES if klass in CAPTURES else MODALITIES | {""}
-    if modality not in allowed:
+    if modality not in allowed | {*rules.film_modalities}:
         raise Refused(Reason.MODALITY, f"modality {modality[:QUOTED]} is not CR or DX")
     if klass in CAPTURES and items(header, "SourceImageSequence"):
         raise Refused(Reason.SOP_CLASS, "a capture made from another image (a result, a key image) is not analysed")

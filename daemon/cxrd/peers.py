@@ -13,6 +13,8 @@ from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from cxrd.uid_names import KnownUID, StorageClass
+
 
 def _ae_title(value: str) -> str:
     """PS3.5 6.2 AE: 1 to 16 printable ASCII characters, no backslash, not only spaces."""
@@ -133,22 +135,6 @@ def _certificate(value: str) -> str:
     return f"sha256:{digits}"
 
 
-def _uid(value: str) -> str:
-    """A UID of PS3.6, given as such or by its keyword, for example DigitalXRayImageStorageForPresentation."""
-    from pydicom._uid_dict import UID_dictionary  # noqa: PLC0415 - half a second that only such a source pays
-
-    keywords = {entry[4]: uid for uid, entry in UID_dictionary.items()}
-    if value in UID_dictionary:
-        return value
-    if value not in keywords:
-        msg = f"{value} is neither a UID nor a keyword of PS3.6 annex A"
-        raise ValueError(msg)
-    return keywords[value]
-
-
-KnownUID = Annotated[str, AfterValidator(_uid)]
-
-
 class Source(Section):
     """A system that may send films.
 
@@ -175,8 +161,11 @@ class Source(Section):
         Associations of it at once, on this node; 0 leaves it to the node's own limit.
     max_object_mb : int
         Largest object taken from it, MiB; 0 takes the node's.
-    sop_classes, transfer_syntaxes : tuple of str
-        UIDs, or keywords of PS3.6, that it may send; empty allows all that the listener knows.
+    sop_classes : tuple of str
+        Storage classes that it may send, as keywords of PS3.6 or as UIDs; a UID may also be that of a private class, or
+        of one newer than this cxrd. Empty allows every storage class that cxrd knows.
+    transfer_syntaxes : tuple of str
+        UIDs, or keywords of PS3.6, that it may send; empty allows all that cxrd decodes.
     """
 
     name: str = Field(min_length=1, max_length=64)
@@ -188,7 +177,7 @@ class Source(Section):
     fast_path: bool = False
     max_associations: int = Field(0, ge=0, le=1000)
     max_object_mb: int = Field(0, ge=0, le=4096)
-    sop_classes: tuple[KnownUID, ...] = ()
+    sop_classes: tuple[StorageClass, ...] = ()
     transfer_syntaxes: tuple[KnownUID, ...] = ()
 
     def allows(self, address: str) -> bool:

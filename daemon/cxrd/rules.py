@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cxrd.peers import Section
+from cxrd.uid_names import StorageClass
 
 Words = tuple[Annotated[str, Field(min_length=2, max_length=64)], ...]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -27,6 +28,10 @@ class Admission(Section):
     inversion : {"correct", "refuse", "note"}
         What follows where the greys are inverted against the header: shown and judged the other way round,
         refused, or judged as they are.
+    film_classes : tuple of str
+        Storage classes whose images are films beside CR and DX: a vendor's private one, or radiofluoroscopy.
+    film_modalities : tuple of str
+        Modalities of films beside CR and DX.
     smallest : int
         Pixels; a film with a shorter side is a thumbnail.
     burned_in, duplicates : {"note", "refuse"}
@@ -42,6 +47,8 @@ class Admission(Section):
     frontal_named: Share = 0.2
     frontal_unnamed: Share = 0.7
     inversion: Literal["correct", "refuse", "note"] = "correct"
+    film_classes: tuple[StorageClass, ...] = ()
+    film_modalities: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")], ...] = ()
     smallest: int = Field(200, ge=1)
     burned_in: Literal["note", "refuse"] = "note"
     duplicates: Literal["note", "refuse"] = "note"

@@ -185,6 +185,17 @@ def test_a_site_has_words_and_limits_of_its_own() -> None:
         judge(film(), Admission(smallest=300))
 
 
+def test_a_site_may_name_other_classes_and_modalities_of_films() -> None:
+    """A vendor's private class, or fluoroscopy; nothing else gets in by it."""
+    private = film(SOPClassUID="1.3.6.1.4.1.99999.1", Modality="XX")
+    rules = Admission(film_classes=("1.3.6.1.4.1.99999.1",), film_modalities=("XX",))
+    assert View.PA == judge(private, rules).view
+    assert Reason.SOP_CLASS == reason(SOPClassUID="1.3.6.1.4.1.99999.1", Modality="XX")
+    with pytest.raises(Refused) as caught:
+        judge(private, rules.model_copy(update={"film_modalities": ()}))
+    assert Reason.MODALITY == caught.value.reason
+
+
 def shown(**said: float) -> dict[str, float]:
     """What a content check says of a film: the named kinds, and the rest spread over the others."""
     rest = (1 - sum(said.values())) / (len(KINDS) - len(said))

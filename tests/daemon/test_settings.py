@@ -49,6 +49,21 @@ def test_the_documented_minimum_is_a_complete_configuration(tmp_path: Path) -> N
     assert 8080 == loaded.web.port
 
 
+@pytest.mark.parametrize(
+    ("named", "fault"),
+    [
+        ("StudyRootQueryRetrieveInformationModelFind", "is no storage class"),
+        ("ComputedRadiographyImageStorag", "neither a UID nor a keyword"),
+        ("1.2.840.10008.1.2.1", "is no storage class"),
+        ("1.02.3", "neither a UID nor a keyword"),
+    ],
+)
+def test_a_source_sends_storage_classes_only(tmp_path: Path, named: str, fault: str) -> None:
+    """A UID that no list knows may be a vendor's; one that is known for something else is a slip."""
+    with pytest.raises(ConfigError, match=fault):
+        read(tmp_path, COMPLETE.replace("quiet_period_s = 2", f'sop_classes = ["{named}"]'))
+
+
 def test_the_commented_file_equals_the_defaults(root: Path) -> None:
     """config/cxrd.toml says exactly what cxrd does without it."""
     assert settings.Settings() == settings.load(root / "config" / "cxrd.toml")

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from pydicom import uid
-from pynetdicom import AllStoragePresentationContexts
+from pynetdicom import AllStoragePresentationContexts, register_uid
 from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from cxrd.commitment import PUSH_MODEL
@@ -80,8 +81,8 @@ def answering(
     wanted: dict[str, dict[str, None]] = {}
     for context in asked:
         wanted.setdefault(str(context.abstract_syntax), {}).update(dict.fromkeys(context.transfer_syntax))
-    served = {*source.sop_classes, str(Verification)} & SERVED if source.sop_classes else SERVED
-    served = served | {PUSH_MODEL} if reports else served
+    served = {*source.sop_classes, str(Verification)} if source.sop_classes else SERVED
+    served = served | {PUSH_MODEL} if reports else served - {PUSH_MODEL}
     syntaxes = source.transfer_syntaxes or TRANSFER_SYNTAXES
     return [_context(name, tuple(proposed), syntaxes) for name, proposed in wanted.items() if name in served]
 
@@ -92,5 +93,7 @@ def _context(name: str, proposed: tuple[str, ...], syntaxes: tuple[str, ...]) ->
         return verification()
     if name == PUSH_MODEL:
         return reporting()
+    if name not in STORAGE_CLASSES:  # pynetdicom would call no handler for a class that it does not know
+        register_uid(name, f"Storage_{name.replace('.', '_')}", StorageServiceClass)
     known = [syntax for syntax in proposed if syntax in syntaxes]
     return build_context(name, known or list(syntaxes))  # none known: answered "not supported", by encoding

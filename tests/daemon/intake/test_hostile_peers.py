@@ -177,6 +177,25 @@ def test_a_request_may_share_a_pdu_with_its_object(door: Door) -> None:
     association.abort()
 
 
+def test_a_source_may_send_a_class_that_no_list_knows(database: Database, payload: PayloadStore) -> None:
+    """A vendor's private one, where the site says so; another caller's is not accepted."""
+    private = "1.3.6.1.4.1.99999.7"
+    ward = Source(
+        name="ward", ae_title="WARD", quiet_period_s=0, sop_classes=(private, "ComputedRadiographyImageStorage")
+    )
+    door = Door(database, payload, sources=(ward, Source(name="pacs", ae_title="PACS", quiet_period_s=0)))
+    try:
+        association = door.associate("WARD", sop_class=private)
+        assert SUCCESS == int(association.send_c_store(film(SOPClassUID=private)).Status)
+        association.release()
+        assert [(private,)] == rows(database, "SELECT sop_class FROM instance")
+        refused = door.associate("PACS", sop_class=private)
+        assert [] == list(refused.accepted_contexts)
+        refused.release()
+    finally:
+        door.listener.stop()
+
+
 def test_a_source_has_limits_of_its_own(database: Database, payload: PayloadStore) -> None:
     """Associations, size, SOP classes and transfer syntaxes; the other source keeps those of the node."""
     limited = Source(
