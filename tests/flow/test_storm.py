@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -45,23 +46,29 @@ def pacs(tmp_path: Path) -> Iterator[StandInPacs]:
 
 
 def kill_at_random(node: Node, kills: int, luck: random.Random) -> Counter[str]:
-    """Kill what runs, so many times, each role and the supervisor in turn but in no order; how often each was."""
+    """Kill so many times, each role and the supervisor in turn but in no order; how often each was.
+
+    A role that is not up yet is waited for: on a slow machine nearly every kill would hit the supervisor instead.
+    """
     killed: Counter[str] = Counter()
     deck: list[str] = []
     while killed.total() < kills:
         deck = deck or luck.sample(VICTIMS, len(VICTIMS))
         victim = deck.pop()
-        if victim not in {*node.children(), "supervisor"}:
-            continue
         if victim == "supervisor":
             node.kill()
             until(lambda: not node.children(), seconds=120, what="children die with the supervisor")
             node.start(wait=False)
         else:
+            until(partial(_runs, node, victim), seconds=60, what=f"{victim} runs")
             node.kill_role(victim)
         killed[victim] += 1
         time.sleep(luck.uniform(0.2, 1.2))
     return killed
+
+
+def _runs(node: Node, role: str) -> bool:
+    return role in node.children()
 
 
 def disagreements(url: str) -> list[tuple[Any, ...]]:
