@@ -8,7 +8,7 @@
     ├── InferenceError        a model was fed, or gave, something that cannot be judged
     ├── Refused               an object that cannot be analysed; .reason is a bounded code
     ├── PayloadLost           bytes that a row names are missing or altered: one job's trouble (retryable)
-    ├── StoreError            the database or the payload store does not answer: everybody's trouble (retryable)
+    ├── StoreError            database, payload store or machine does not do its part: everybody's trouble (retryable)
     │   └── Conflict          a SOP Instance UID arrived again with other bytes
     └── DeliveryError         a destination did not take an object; .retryable says whether to try again
 

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 
 from cxrd.errors import ConfigError, CxrdError, StoreError
@@ -198,10 +199,16 @@ def _thresholds(settings: Settings, entries: tuple[Entry, ...]) -> Check:
 
 
 def _decoders() -> Check:
-    if find_spec("gdcm") is None:
-        return Check("decoders", ok=True, found="no library that aborts the process on broken streams")
-    todo = "pip uninstall python-gdcm; cxrd decodes every transfer syntax without it"
-    return Check("decoders", ok=False, found="python-gdcm is installed: one broken file could end a process", todo=todo)
+    if find_spec("gdcm") is not None:
+        found = "python-gdcm is installed: one broken file could end a process"
+        todo = "pip uninstall python-gdcm; cxrd decodes every transfer syntax without it"
+        return Check("decoders", ok=False, found=found, todo=todo)
+    try:
+        get_context("spawn").Lock()
+    except OSError as error:
+        found = f"decode processes cannot be started: {error.strerror}"
+        return Check("decoders", ok=False, found=found, todo="let the user that runs cxrd write in /dev/shm")
+    return Check("decoders", ok=True, found="processes start; no library that aborts them on broken streams")
 
 
 def _web(settings: Settings) -> Check:

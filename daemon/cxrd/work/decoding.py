@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Self
 
-from cxrd.errors import PayloadLost, Reason, Refused
+from cxrd.errors import PayloadLost, Reason, Refused, StoreError
 from cxrd.pipeline import Plan, Prepared, prepare
 from cxrd.store.payload import read_payload
 from cxrd.watch.lifeline import die_with_parent
@@ -84,6 +84,11 @@ class Decoders:
         -------
         Mapping from path to Prepared, Refused or PayloadLost
             An outcome for every path.
+
+        Raises
+        ------
+        StoreError
+            The machine starts no process: no memory, too many processes, no ``/dev/shm``. No film is to blame.
         """
         if self._processes == 0:
             return {path: self._work(path, plan) for path in paths}
@@ -98,14 +103,19 @@ class Decoders:
 
     def _together(self, paths: Sequence[Path], plan: Plan, found: dict[Path, Outcome]) -> list[Path]:
         """Fill ``found``; the paths without an outcome, because a process died or hung, come back."""
-        pool = self._running()
         futures: dict[Path, Future[Outcome]] = {}
         left: list[Path] = []
         for path in paths:
             try:
-                futures[path] = pool.submit(self._work, path, plan)
+                futures[path] = self._running().submit(self._work, path, plan)
             except BrokenProcessPool:
                 left.append(path)
+            except OSError as error:
+                self._discard()
+                raise StoreError(
+                    f"no decode process can be started: {error.strerror}",
+                    hint="look at this machine's memory, its limit of processes, and whether /dev/shm can be written",
+                ) from error
         for path, future in futures.items():
             try:
                 found[path] = future.result(timeout=self._timeout_s)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing.synchronize
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -224,6 +226,18 @@ def test_a_library_that_aborts_is_found(site: Site, tmp_path: Path, monkeypatch:
     (tmp_path / "site" / "gdcm" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert "pip uninstall" in check(site.config)[1]["decoders"]["todo"]
+
+
+def test_a_machine_that_starts_no_decode_process_is_found(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container or chroot without a writable /dev/shm: every film would wait."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", refuse)
+    code, lines = check(site.config)
+    assert 1 == code
+    assert "let the user that runs cxrd write" in lines["decoders"]["todo"]
 
 
 def test_what_is_open_or_gave_up_warns(site: Site) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing.synchronize
 from pathlib import Path
 
-from cxrd.errors import PayloadLost, Reason, Refused
+import pytest
+
+from cxrd.errors import PayloadLost, Reason, Refused, StoreError
 from cxrd.imaging.preprocess import Preprocess
 from cxrd.pipeline import Plan, Prepared
 from cxrd.store.payload import PayloadStore
@@ -66,3 +70,20 @@ def test_a_film_that_never_ends_is_given_up(payload: PayloadStore) -> None:
     with Decoders(1, 8, work=deadly) as decoders:
         assert Reason.DECODER_DIED == reason(decoders.prepare([endless], PLAN)[endless])
         assert isinstance(decoders.prepare([good], PLAN)[good], Prepared)
+
+
+def test_a_machine_that_starts_no_process_is_to_blame_and_not_the_film(
+    payload: PayloadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a writable /dev/shm, say: an error of the machine, after which the same film is read."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = film_in(payload)
+    with Decoders(1, 60) as decoders:
+        with monkeypatch.context() as patched:
+            patched.setattr(multiprocessing.synchronize.SemLock, "__init__", refuse)
+            with pytest.raises(StoreError, match=r"no decode process .* Permission denied .*/dev/shm"):
+                decoders.prepare([path], PLAN)
+        assert isinstance(decoders.prepare([path], PLAN)[path], Prepared)
