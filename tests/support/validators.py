@@ -23,6 +23,15 @@ def dciodvfy(data: bytes, folder: Path) -> list[str]:
     return [line for line in (found.stdout + found.stderr).splitlines() if line.startswith("Error")]
 
 
+def dcentvfy(folder: Path, *files: bytes) -> list[str]:
+    """What dicom3tools calls an error where objects of one patient and study stand side by side."""
+    paths = [folder / f"beside{n}.dcm" for n in range(len(files))]
+    for path, data in zip(paths, files, strict=True):
+        path.write_bytes(data)
+    found = _run("dcentvfy", *paths, package="dicom3tools")
+    return [line for line in (found.stdout + found.stderr).splitlines() if line.startswith("Error")]
+
+
 def dsrdump(artefact: Artefact, folder: Path) -> tuple[str, str]:
     """What dcmtk reads in a report, and what it complains of."""
     found = _run("dsrdump", "+Pl", _file(artefact.data, folder), package="dcmtk")

@@ -7,6 +7,7 @@ one too, which says so: "nothing found" and "not analysed" must not look alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
@@ -28,16 +29,26 @@ LINE_HEIGHT = 0.03
 LETTER_WIDTH = 0.55
 """Width of a letter, as a part of its line's height; about, for no state knows its viewer's font."""
 
+LEFT, RIGHT, BOTTOM = 0.02, 0.98, 0.99
+"""Where the summary stands, as parts of the displayed area; it grows upwards."""
+
 MAX_POINTS = 8190
 """Coordinate pairs of one graphic: Graphic Data is FL with a length of 16 bit (PS3.5 7.1.2)."""
 
 
 class Label(NamedTuple):
-    """A name at a place, column and row of its top left corner."""
+    """Lines of text at a place: column and row of their top left corner, and their size, in pixels."""
 
-    text: str
+    lines: Sequence[str]
     x: float
     y: float
+    width: float
+    height: float
+
+    def hides(self, other: Label) -> bool:
+        """Whether both lie over a common place."""
+        across = self.x < other.x + other.width and other.x < self.x + self.width
+        return across and self.y < other.y + other.height and other.y < self.y + self.height
 
 
 def build(film: Film, imprint: Imprint) -> bytes:
@@ -76,32 +87,32 @@ def _labels(localised: Sequence[tuple[ModelAnswer, Finding]], film: Film) -> lis
     step = LINE_HEIGHT * rows
     made: list[Label] = []
     for answer, finding in localised:
-        text = _named(answer, finding)
-        width = _width(text, step)
+        lines = _lines_of(_named(answer, finding), film)
+        width, height = max(map(len, lines)) * LETTER_WIDTH * step, len(lines) * step
         for box in finding.boxes:
-            x = min(max(box.left, 0.0), max(columns - width, columns * 0.5))  # never over to another box's side
-            y = max(box.top - step, 0.0)
-            while any(
-                abs(y - other.y) < step and x < other.x + _width(other.text, step) and other.x < x + width
-                for other in made
-            ):
-                y += step
-            made.append(Label(text, x, min(y, rows - step)))
+            x = max(min(box.left, columns - width), 0.0)
+            label = Label(lines, x, max(box.top - height, 0.0), width, height)
+            while any(label.hides(other) for other in made):
+                label = label._replace(y=label.y + step)
+            made.append(label._replace(y=min(label.y, rows - height)))
     return made
 
 
-def _width(text: str, height: float) -> float:
-    return LETTER_WIDTH * height * len(text)
+def _lines_of(text: str, film: Film, part: float = 1.0) -> list[str]:
+    """Text in lines that fit into a part of the film's width."""
+    rows, columns = film.found.film.rows, film.found.film.columns
+    return wrap(text, max(int(part * columns / (LETTER_WIDTH * LINE_HEIGHT * rows)), 1))
 
 
 def _named(answer: ModelAnswer, finding: Finding) -> str:
     return f"{finding.class_id.replace('_', ' ')} {finding.probability:.2f} ({answer.model.id})"
 
 
-def _summary(film: Film, imprint: Imprint) -> str:
-    """What a reader must know wherever the film is zoomed to."""
-    said = [f"{PRODUCT} {imprint.facts.software_version}: " + _verdict(film)]
-    return "\r\n".join([*said, RESEARCH_USE] if imprint.facts.research_use else said)
+def _summary(film: Film, imprint: Imprint) -> list[str]:
+    """What a reader must know wherever the film is zoomed to, in lines."""
+    said = [RESEARCH_USE] if imprint.facts.research_use else []
+    said.append(f"{PRODUCT} {imprint.facts.software_version}: " + _verdict(film))
+    return [line for sentence in said for line in _lines_of(sentence, film, RIGHT - LEFT)]
 
 
 def _verdict(film: Film) -> str:
@@ -128,20 +139,21 @@ def _polyline(points: np.ndarray[tuple[int, int], np.dtype[np.floating]]) -> Dat
 
 def _at_film(label: Label, film: Film) -> Dataset:
     rows, columns = film.found.film.rows, film.found.film.columns
-    item = _text(label.text, "PIXEL", (label.x, label.y), (columns, min(label.y + LINE_HEIGHT * rows, rows)))
+    item = _text(label.lines, "PIXEL", (label.x, label.y), (columns, min(label.y + label.height, rows)))
     item.AnchorPointAnnotationUnits = "PIXEL"  # for viewers that hang a text on a point and ignore its box
     item.AnchorPoint = [label.x, label.y]
     item.AnchorPointVisibility = "N"
     return item
 
 
-def _at_display(summary: str) -> Dataset:
-    return _text(summary, "DISPLAY", (0.02, 0.93), (0.98, 0.99))
+def _at_display(summary: Sequence[str]) -> Dataset:
+    top = max(BOTTOM - LINE_HEIGHT * len(summary), 0.0)
+    return _text(summary, "DISPLAY", (LEFT, top), (RIGHT, BOTTOM))
 
 
-def _text(text: str, units: str, corner: tuple[float, float], opposite: tuple[float, float]) -> Dataset:
+def _text(lines: Sequence[str], units: str, corner: tuple[float, float], opposite: tuple[float, float]) -> Dataset:
     item = Dataset()
-    item.UnformattedTextValue = text[:1024]
+    item.UnformattedTextValue = "\r\n".join(lines)[:1024]
     item.BoundingBoxAnnotationUnits = units
     item.BoundingBoxTopLeftHandCorner = [float(v) for v in corner]
     item.BoundingBoxBottomRightHandCorner = [float(v) for v in opposite]

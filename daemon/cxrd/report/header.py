@@ -107,7 +107,7 @@ def _decoded(source: Dataset, keyword: str, encodings: list[str]) -> str:
 
 
 def _name(source: Dataset, keyword: str, encodings: list[str]) -> str:
-    """A person's name; a single component gets its caret, so that it is not the retired form (PS3.5 6.2.1)."""
+    """A person's name, with no more and no fewer delimiters than the source has: archives compare letter by letter."""
     if keyword not in source:
         return ""
     raw = source.get_item(keyword)
@@ -117,5 +117,4 @@ def _name(source: Dataset, keyword: str, encodings: list[str]) -> str:
             value = str(PersonName(value.strip(b"\0 "), encodings).decode())
         except (LookupError, UnicodeError):
             value = value.decode("ascii", "replace")
-    name = ESCAPE.sub("", str(value or "")).strip("\0 ")
-    return f"{name}^" if name and "^" not in name and "=" not in name else name
+    return ESCAPE.sub("", str(value or "")).strip("\0 ")

@@ -16,8 +16,8 @@ from cxrd import report
 from cxrd.findings import Answer, Artefact, ArtefactKind, Box, ModelAnswer
 from cxrd.imaging.decode import decode
 from cxrd.imaging.header import read_header
-from cxrd.report.gsps import BOX, CONTOUR, TEXT
-from support.analyses import CHARM, FACTS, OTHER, analysis, answer, finding, fourteen, previews
+from cxrd.report.gsps import BOX, CONTOUR, LETTER_WIDTH, LINE_HEIGHT, TEXT
+from support.analyses import CHARM, FACTS, NIH, OTHER, analysis, answer, finding, fourteen, previews
 from support.datasets import encoded, film
 from support.validators import complaints
 
@@ -41,10 +41,15 @@ def drawn(state: Dataset, layer: str) -> list[np.ndarray[Any, Any]]:
     return [np.reshape(g.GraphicData, (-1, 2)) for a in items for g in a.get("GraphicObjectSequence", [])]
 
 
-def written(state: Dataset) -> list[str]:
-    """Every text on the film."""
+def texts(state: Dataset) -> list[Dataset]:
+    """Every text object of the film, the summary last."""
     items = [a for a in state.GraphicAnnotationSequence if a.GraphicLayer == TEXT]
-    return [t.UnformattedTextValue for a in items for t in a.TextObjectSequence]
+    return [t for a in items for t in a.TextObjectSequence]
+
+
+def written(state: Dataset) -> list[str]:
+    """Every text on the film, its lines joined."""
+    return [t.UnformattedTextValue.replace("\r\n", " ") for t in texts(state)]
 
 
 def test_contours_surround_the_heat_and_boxes_are_the_models() -> None:
@@ -89,10 +94,35 @@ def test_a_long_name_on_a_narrow_film_leaves_the_next_one_legible() -> None:
         for n, x in (("Pleural_Thickening", 20), ("Atelectasis", 130))
     )
     _, state = made(source, answer(CHARM, left, right))
-    (texts,) = [a.TextObjectSequence for a in state.GraphicAnnotationSequence if a.GraphicLayer == TEXT]
-    (x0, y0), (x1, y1) = (t.BoundingBoxTopLeftHandCorner for t in texts[:2])
+    (x0, y0), (x1, y1) = (t.BoundingBoxTopLeftHandCorner for t in texts(state)[:2])
     assert y0 != y1
     assert 0 <= min(x0, x1)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1024, 512), (1024, 400), (512, 512), (400, 1024)])
+def test_no_line_runs_past_the_edge(rows: int, columns: int) -> None:
+    """Tall films are narrow: what does not fit into a line stands in several, all of them on the film."""
+    boxes = (Box(left=columns * 0.7, top=rows * 0.9, right=columns * 0.95, bottom=rows * 0.97),)
+    placed = [finding(n, Answer.PRESENT, boxes=boxes, hot=(5, 5)) for n in ("Pleural_Thickening", "Emphysema")]
+    elsewhere = [finding(n, Answer.PRESENT) for n in NIH if n not in {"Pleural_Thickening", "Emphysema"}]
+    _, state = made(film(rows=rows, columns=columns), answer(CHARM, *placed, *elsewhere))
+    *labels, summary = texts(state)
+    letter = LETTER_WIDTH * LINE_HEIGHT * rows
+    for text in labels:
+        left, top = text.BoundingBoxTopLeftHandCorner
+        right, bottom = text.BoundingBoxBottomRightHandCorner
+        lines = text.UnformattedTextValue.split("\r\n")
+        assert 0 <= left <= right <= columns
+        assert 0 <= top <= bottom <= rows
+        assert left + letter * max(map(len, lines)) <= columns + 0.01  # FL has 24 bits
+        assert bottom - top >= 0.99 * LINE_HEIGHT * rows * len(lines)
+    (left, top), (right, bottom) = summary.BoundingBoxTopLeftHandCorner, summary.BoundingBoxBottomRightHandCorner
+    lines = summary.UnformattedTextValue.split("\r\n")
+    assert letter * max(map(len, lines)) <= (right - left) * columns
+    assert 0 <= top <= bottom - 0.99 * LINE_HEIGHT * len(lines)
+    assert all(
+        f"{n.replace('_', ' ')} 0.81 (charm)" in " ".join(lines) for n in NIH if n != "Emphysema" and "_" not in n
+    )
 
 
 def test_names_of_boxes_in_one_place_do_not_hide_each_other() -> None:
@@ -102,8 +132,7 @@ def test_names_of_boxes_in_one_place_do_not_hide_each_other() -> None:
     assert boxes
     five = ("Mass", "Nodule", "Effusion", "Edema", "Pneumonia")
     _, state = made(source, answer(CHARM, *(finding(n, Answer.PRESENT, boxes=boxes, hot=(5, 1)) for n in five)))
-    (texts,) = [a.TextObjectSequence for a in state.GraphicAnnotationSequence if a.GraphicLayer == TEXT]
-    tops = sorted(t.BoundingBoxTopLeftHandCorner[1] for t in texts[:-1])
+    tops = sorted(t.BoundingBoxTopLeftHandCorner[1] for t in texts(state)[:-1])
     assert 5 == len(tops)
     assert min(np.diff(tops)) > 0.02 * source.Rows
     assert all(0 <= top <= source.Rows for top in tops)

@@ -23,7 +23,7 @@ from cxrd.report.products import PRODUCTS, Predecessor
 from cxrd.vocabulary import TERMS
 from support.analyses import CHARM, FACTS, NIH, OTHER, analysis, answer, finding, fourteen, previews
 from support.datasets import encoded, film
-from support.validators import complaints, dsrdump
+from support.validators import complaints, dcentvfy, dsrdump
 
 NOW = datetime(2026, 1, 2, 10, 11, 12, tzinfo=UTC)
 ALL = frozenset(ArtefactKind)
@@ -102,6 +102,19 @@ def test_results_lie_in_the_patients_own_study() -> None:
         for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "AccessionNumber", "StudyID", "StudyDate"):
             assert source.get(keyword) == found.get(keyword), keyword
         assert artefact.sop_uid == found.SOPInstanceUID != source.SOPInstanceUID
+
+
+@pytest.mark.parametrize(
+    "named", [{"PatientName": "SMITH JOHN", "ReferringPhysicianName": "ward"}, {"PatientName": "Doe^John^^^"}]
+)
+def test_film_and_results_agree_on_patient_and_study(tmp_path: Path, named: dict[str, str]) -> None:
+    """Letter by letter, as archives compare them: names of one component too."""
+    data = encoded(film(AccessionNumber="A-17", StudyID="S-1", StudyDescription="Thorax", **named))
+    source = read_header(data)
+    made = build(analysis(source), source)
+    for keyword, value in named.items():
+        assert {value} == {str(parsed(artefact)[keyword].value) for artefact in made.values()}
+    assert [] == dcentvfy(tmp_path, data, *(artefact.data for artefact in made.values()))
 
 
 def test_the_same_analysis_gives_the_same_bytes() -> None:
