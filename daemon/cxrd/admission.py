@@ -27,6 +27,7 @@ from cxrd.imaging.wording import (
     names_other_part,
     plain,
     says_nothing,
+    without,
 )
 from cxrd.rules import SHIPPED, Admission
 
@@ -95,7 +96,7 @@ def judge(header: Dataset, rules: Admission = SHIPPED) -> Admitted:
         FOR_PROCESSING, SOP_CLASS, MODALITY, LOCALIZER, NO_PIXELS, COLOUR, MULTIFRAME, TOO_SMALL, BURNED_IN, BODY_PART
         or LATERAL.
     """
-    words = plain(" ".join(text(header, keyword) for keyword in DESCRIPTIONS))
+    words = _plain(" ".join(text(header, keyword) for keyword in DESCRIPTIONS), rules)
     _check_kind(header, rules)
     _check_matrix(header, rules)
     burned = _burned_in(header, rules)
@@ -193,31 +194,33 @@ def _burned_in(header: Dataset, rules: Admission) -> tuple[str, ...]:
 
 
 def _check_body_part(header: Dataset, words: str, rules: Admission) -> None:
-    part = plain(text(header, "BodyPartExamined"))
-    codes = _codes(header, "AnatomicRegionSequence")
+    part = _plain(text(header, "BodyPartExamined"), rules)
+    codes = _codes(header, "AnatomicRegionSequence", rules)
     if not says_nothing(part):
         if not names_chest(part, rules.chest_words):
             raise Refused(Reason.BODY_PART, f"body part {part[:QUOTED]} is not the chest")
     elif codes:
-        if not codes & CHEST_CODES:
+        if not codes.keys() & CHEST_CODES and not any(names_chest(m, rules.chest_words) for m in codes.values()):
             raise Refused(Reason.BODY_PART, "the anatomic region code is not the chest's")
     elif names_other_part(words, rules.other_words, rules.chest_words):
         raise Refused(Reason.BODY_PART, "the series or protocol description names another body part")
 
 
 def _view(header: Dataset, words: str, rules: Admission) -> tuple[View, tuple[str, ...]]:
-    position = plain(text(header, "ViewPosition"))
-    codes = _codes(header, "ViewCodeSequence")
+    position = _plain(text(header, "ViewPosition"), rules)
+    codes = _codes(header, "ViewCodeSequence", rules)
+    meanings = " ".join(codes[code] for code in sorted(codes.keys() - LATERAL_CODES - FRONTAL_CODES.keys()))
     direction = text(header, "PatientOrientation").upper()[:1]
-    if lateral_in(position, rules.lateral_words) or codes & LATERAL_CODES or direction in {"A", "P"}:
-        said = position or ("by code" if codes & LATERAL_CODES else f"rows run to {direction}")
+    sideways = bool(codes.keys() & LATERAL_CODES) or lateral_in(meanings, rules.lateral_words)
+    if lateral_in(position, rules.lateral_words) or sideways or direction in {"A", "P"}:
+        said = position or ("by code" if sideways else f"rows run to {direction}")
         raise Refused(Reason.LATERAL, f"the header names a lateral or oblique view ({said[:QUOTED]})")
     named = frontal_in(position, rules.frontal_words)
     if named in {View.PA, View.AP}:
         return named, ()
-    coded = sorted(FRONTAL_CODES[code] for code in codes & FRONTAL_CODES.keys())
-    if coded:
-        return coded[0], ()
+    coded = sorted(FRONTAL_CODES[code] for code in codes.keys() & FRONTAL_CODES.keys())
+    if by_code := (coded[0] if coded else frontal_in(meanings, rules.frontal_words)):
+        return by_code, ()
     if named or direction in {"L", "R"}:
         return View.FRONTAL, ()
     lateral, frontal = lateral_in(words, rules.lateral_words), frontal_in(words, rules.frontal_words)
@@ -236,5 +239,12 @@ def _lie(header: Dataset) -> tuple[str, ...]:
     return ("the header says that the film stands on its head",) if directions[1:] and directions[1][:1] == "H" else ()
 
 
-def _codes(header: Dataset, keyword: str) -> set[str]:
-    return {text(item, "CodeValue") for item in items(header, keyword)} - {""}
+def _plain(words: str, rules: Admission) -> str:
+    """Words as they are matched, without those that mean nothing at this site."""
+    return without(plain(words), rules.ignored_words)
+
+
+def _codes(header: Dataset, keyword: str, rules: Admission) -> dict[str, str]:
+    """Values of a code sequence with their plain meanings; a vendor's own code is known by its meaning alone."""
+    found = {text(item, "CodeValue"): _plain(text(item, "CodeMeaning"), rules) for item in items(header, keyword)}
+    return {value: meaning for value, meaning in found.items() if value}

@@ -40,6 +40,8 @@ class Admission(Section):
     chest_words, other_words, frontal_words, lateral_words : tuple of str
         Words of this site for the chest, for other parts, and for projections, beside those of `cxrd.imaging.wording`;
         case and accents count for nothing.
+    ignored_words : tuple of str
+        Words that mean nothing at this site, though the lists know them: a device's "PROFIL 2" is no lateral film.
     """
 
     content: Literal["refuse", "note", "off"] = "refuse"
@@ -56,6 +58,7 @@ class Admission(Section):
     other_words: Words = ()
     frontal_words: Words = ()
     lateral_words: Words = ()
+    ignored_words: Words = ()
 
 
 SHIPPED = Admission()

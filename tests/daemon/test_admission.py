@@ -24,10 +24,10 @@ from support.datasets import DX, encoded, film
 MAMMO = "1.2.840.10008.5.1.4.1.1.1.2"
 
 
-def coded(value: str) -> list[Dataset]:
+def coded(value: str, meaning: str = "") -> list[Dataset]:
     """A code sequence of one item."""
     item = Dataset()
-    item.CodeValue = value
+    item.CodeValue, item.CodeMeaning = value, meaning
     return [item]
 
 
@@ -62,6 +62,8 @@ def reason(**changes: Any) -> Reason:
         ({"ViewPosition": "RAO", "PatientOrientation": ""}, Reason.LATERAL),
         ({"ViewPosition": "LLO", "PatientOrientation": ""}, Reason.LATERAL),
         ({"ViewPosition": "", "PatientOrientation": "", "ViewCodeSequence": coded("399136008")}, Reason.LATERAL),
+        ({"ViewPosition": "", "PatientOrientation": "", "ViewCodeSequence": coded("V7", "Seitlich")}, Reason.LATERAL),
+        ({"BodyPartExamined": "", "AnatomicRegionSequence": coded("R7", "Thoracic spine")}, Reason.BODY_PART),
         ({"BodyPartExamined": "TSPINE"}, Reason.BODY_PART),
         ({"BodyPartExamined": "", "SeriesDescription": "ABDOMEN AP"}, Reason.BODY_PART),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, Reason.COLOUR),
@@ -92,6 +94,8 @@ def test_what_is_refused_and_why(changes: dict[str, Any], expected: Reason) -> N
         ({"SOPClassUID": sop.SecondaryCaptureImageStorage, "Modality": "OT", "ViewPosition": ""}, View.FRONTAL),
         ({"BodyPartExamined": "PORTABLE CHEST"}, View.PA),
         ({"BodyPartExamined": "", "AnatomicRegionSequence": coded("T-D3000")}, View.PA),
+        ({"BodyPartExamined": "", "AnatomicRegionSequence": coded("R1", "Thorax")}, View.PA),
+        ({"ViewPosition": "", "PatientOrientation": "", "ViewCodeSequence": coded("V1", "a.p. liegend")}, View.AP),
         ({"ImageType": ["DERIVED", "SECONDARY"]}, View.PA),
         ({"BodyPartExamined": "UNKNOWN"}, View.PA),
         ({"BodyPartExamined": "TÓRAX"}, View.PA),
@@ -183,6 +187,21 @@ def test_a_site_has_words_and_limits_of_its_own() -> None:
     assert Reason.LATERAL == caught.value.reason
     with pytest.raises(Refused):
         judge(film(), Admission(smallest=300))
+    local = film(ViewPosition="", PatientOrientation="", ViewCodeSequence=coded("V9", "bočná"))
+    assert View.UNKNOWN == judge(local).view
+    with pytest.raises(Refused):
+        judge(local, Admission(lateral_words=("bočná",)))
+
+
+def test_a_site_may_take_words_away() -> None:
+    """A word of the lists that misleads there; the rest of the text still counts."""
+    device = film(ViewPosition="", PatientOrientation="", SeriesDescription="Profil 2 Thorax")
+    with pytest.raises(Refused):
+        judge(device)
+    assert View.UNKNOWN == judge(device, Admission(ignored_words=("profil 2",))).view
+    device.SeriesDescription = "Profil 2 Thorax lateral"
+    with pytest.raises(Refused):
+        judge(device, Admission(ignored_words=("profil 2",)))
 
 
 def test_a_site_may_name_other_classes_and_modalities_of_films() -> None:

@@ -131,5 +131,16 @@ def lateral_in(words: str, more: Sequence[str] = ()) -> bool:
     return bool(LATERAL.search(words)) or _among(words, more)
 
 
+def without(words: str, ignored: Sequence[str]) -> str:
+    """Plain words without those that mean nothing where they are typed."""
+    for word in ignored:
+        words = " ".join(_whole(word).sub(" ", words).split())
+    return words
+
+
 def _among(words: str, more: Sequence[str]) -> bool:
-    return any(re.search(rf"(?<!\w){re.escape(plain(word))}(?!\w)", words) for word in more)
+    return any(_whole(word).search(words) for word in more)
+
+
+def _whole(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(plain(word))}(?!\w)")

@@ -107,7 +107,7 @@ def test_results_lie_in_the_patients_own_study() -> None:
 @pytest.mark.parametrize(
     "named", [{"PatientName": "SMITH JOHN", "ReferringPhysicianName": "ward"}, {"PatientName": "Doe^John^^^"}]
 )
-def test_film_and_results_agree_on_patient_and_study(tmp_path: Path, named: dict[str, str]) -> None:
+def test_film_and_results_agree_on_patient_and_study(tmp_path: Path, named: dict[str, Any]) -> None:
     """Letter by letter, as archives compare them: names of one component too."""
     data = encoded(film(AccessionNumber="A-17", StudyID="S-1", StudyDescription="Thorax", **named))
     source = read_header(data)
