@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cxrd.cli import printing
+from cxrd.cli import completing, printing
 from cxrd.cli.node import Config, Json
 from cxrd.errors import ConfigError, CxrdError
 from cxrd.settings import Settings, load
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from cxrd.peers import Archive
 
 app = typer.Typer(help="Have an archive's old chest films analysed.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Name of an archive in the configuration.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARCHIVE", help="Name of an archive in the configuration.", autocompletion=completing.archives
+    ),
+]
 OPERATOR = "operator"
 
 

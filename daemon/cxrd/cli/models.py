@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cxrd.cli import printing
+from cxrd.cli import completing, printing
 from cxrd.cli.node import Config, Json
 from cxrd.errors import ConfigError
 from cxrd.settings import Settings, load
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 models = typer.Typer(
     help="Model packages: which answer, which look on, which may never come back.", no_args_is_help=True
 )
-Version = Annotated[str, typer.Argument(metavar="ID@VERSION", help="A version of a model, e.g. charm@1.1.0.")]
-Model = Annotated[str, typer.Argument(metavar="ID", help="A model, e.g. charm.")]
+Version = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID@VERSION", help="A version of a model, e.g. charm@1.1.0.", autocompletion=completing.versions
+    ),
+]
+Model = Annotated[str, typer.Argument(metavar="ID", help="A model, e.g. charm.", autocompletion=completing.models)]
 Reason = Annotated[str, typer.Option(help="Why; stands in the audit trail.")]
 
 
@@ -64,7 +69,9 @@ def add(
 
     Example: cxrd models add runs/packages/charm/1.2.0
     """
-    name, digest, new = _registry(load(config)).add(path)
+    with printing.progress() as bar:
+        bar.add_task(f"copying and verifying {path}", total=None)
+        name, digest, new = _registry(load(config)).add(path)
     what = "is added" if new else "is here already, with the same bytes"
     typer.echo(
         f"{name.model}@{name.version} {digest[:12]} {what}; next: cxrd models shadow {name.model}@{name.version}"
@@ -74,7 +81,12 @@ def add(
 @models.command("verify")
 def verify(
     package: Annotated[
-        str, typer.Argument(metavar="PATH|ID@VERSION", help="Package folder, or a version in models.dir.")
+        str,
+        typer.Argument(
+            metavar="PATH|ID@VERSION",
+            help="Package folder, or a version in models.dir.",
+            autocompletion=completing.versions,
+        ),
     ],
     config: Config = None,
 ) -> None:
@@ -90,7 +102,9 @@ def verify(
     if not folder.is_dir():
         name = Named.of(package)
         folder = shelf(settings.models.dir)[0] / name.model / name.version
-    classifier = _registry(settings).verify(folder)
+    with printing.progress() as bar:
+        bar.add_task(f"verifying {folder}", total=None)
+        classifier = _registry(settings).verify(folder)
     ref = classifier.ref
     typer.echo(
         f"{ref.id} {ref.version} {ref.digest[:12]} runs on {classifier.provider}; a phantom film became a report"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cxrd.cli import printing
+from cxrd.cli import completing, printing
 from cxrd.cli.node import Config, Json
 from cxrd.errors import ConfigError, CxrdError
 from cxrd.settings import Settings, load
@@ -19,10 +19,15 @@ from cxrd.store.schema import JobKind, JobState
 
 studies = typer.Typer(help="Studies and what became of them.", no_args_is_help=True)
 queue = typer.Typer(help="Work that waits, and destinations that are left alone.", no_args_is_help=True)
-Study = Annotated[str, typer.Argument(help="Study Instance UID or accession number.")]
-Lane = Annotated[str, typer.Argument(help="Name of a destination.")]
+Study = Annotated[
+    str, typer.Argument(help="Study Instance UID or accession number.", autocompletion=completing.studies)
+]
+Lane = Annotated[str, typer.Argument(help="Name of a destination.", autocompletion=completing.destinations)]
 OnlyKind = Annotated[JobKind | None, typer.Option("--kind", help="Only jobs of this stage.")]
-OnlyLane = Annotated[str | None, typer.Option("--destination", help="Only jobs of this destination.")]
+OnlyLane = Annotated[
+    str | None,
+    typer.Option("--destination", help="Only jobs of this destination.", autocompletion=completing.destinations),
+]
 
 OPERATOR = "operator"
 JOB = ("id", "kind", "lane", "state", "study_uid", "attempts", "crashes", "due", "err")
@@ -39,7 +44,9 @@ def ls(  # noqa: PLR0913 - one argument for each option of the command
     config: Config = None,
     *,
     state: Annotated[str, typer.Option(help="Only studies in this state.")] = "",
-    source: Annotated[str, typer.Option(help="Only studies that this source sent.")] = "",
+    source: Annotated[
+        str, typer.Option(help="Only studies that this source sent.", autocompletion=completing.sources)
+    ] = "",
     text: Annotated[str, typer.Option(help="Only those with this in the study UID or accession number.")] = "",
     since: Annotated[
         datetime | None,

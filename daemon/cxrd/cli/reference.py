@@ -25,7 +25,8 @@ Printed by `cxrd reference cli`; `make reference` writes it, and a test holds it
 Exit codes: 0 done; 1 it did not work, and standard error says what, why and what to do; 2 the command or the
 configuration is wrong. `--json` prints one object a line instead of a table. Progress bars are left out where the
 output is no terminal, and so are colours; `NO_COLOR=1` leaves colours out everywhere. `cxrd --install-completion`
-completes commands and options in bash, zsh and fish."""
+completes commands and options in bash, zsh and fish, and studies, destinations, archives, sources and model versions,
+as the configuration and its database have them."""
 _CONFIGURATION = """\
 # Configuration
 

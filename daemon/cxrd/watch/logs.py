@@ -36,6 +36,14 @@ def without_patient_data(_logger: Any, _method: str, event: MutableMapping[str, 
     return {key: value for key, value in event.items() if key not in PATIENT_KEYS}
 
 
+def _for_a_person() -> Any:
+    """Lines in colour, unless NO_COLOR is set or standard error is no terminal."""
+    from rich.console import Console  # noqa: PLC0415 - a service writes JSON
+
+    console = Console(stderr=True)
+    return structlog.dev.ConsoleRenderer(colors=console.is_terminal and not console.no_color)
+
+
 def configure(role: str, *, json: bool, level: int = logging.INFO) -> None:
     """Set up logging of this process on standard error.
 
@@ -46,7 +54,7 @@ def configure(role: str, *, json: bool, level: int = logging.INFO) -> None:
     json : bool
         JSON lines (a service), or coloured text (a person at a terminal).
     """
-    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    renderer: Any = structlog.processors.JSONRenderer() if json else _for_a_person()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
