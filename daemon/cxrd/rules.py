@@ -10,7 +10,7 @@ from pydantic import Field
 from cxrd.peers import Section
 from cxrd.uid_names import StorageClass
 
-Words = tuple[Annotated[str, Field(min_length=2, max_length=64)], ...]
+Words = tuple[Annotated[str, Field(min_length=1, max_length=64)], ...]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.uid import BasicTextSRStorage, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    BasicTextSRStorage,
+    DigitalXRayImageStorageForProcessing,
+    ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 
 from cxrd.delivery.sender import Outcome, Outgoing, send
 from cxrd.demo.pacs import StandInPacs
@@ -94,6 +99,12 @@ def knee() -> tuple[str, bytes]:
     return dataset.StudyInstanceUID, encoded(dataset)
 
 
+def raw() -> tuple[str, bytes]:
+    """A detector's pixels, before the processing that makes a film of them."""
+    dataset = film(SOPClassUID=DigitalXRayImageStorageForProcessing, PresentationIntentType="FOR PROCESSING")
+    return dataset.StudyInstanceUID, encoded(dataset)
+
+
 def bomb() -> tuple[str, bytes]:
     """A header that asks for sixteen gigabytes."""
     dataset = film()
@@ -109,6 +120,7 @@ def bomb() -> tuple[str, bytes]:
         (lateral, "lateral"),
         (photograph, "colour"),
         (knee, "body_part"),
+        (raw, "for_processing"),
         (bomb, "too_large"),
     ],
     ids=lambda x: getattr(x, "__name__", x),

@@ -96,6 +96,10 @@ _LETTERS = str.maketrans({"_": " ", "Ł": "L", "Ø": "O", "Æ": "AE"})
 """Letters that are no letter and accent to Unicode."""
 
 
+_UNSPACED = re.compile(r"[\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\U0003ffff]")
+"""Letters of Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean."""
+
+
 def plain(words: str) -> str:
     """Upper case without accents, underscores and dots; ``p.a.`` becomes ``PA``."""
     bare = "".join(c for c in unicodedata.normalize("NFKD", words) if not unicodedata.combining(c))
@@ -143,4 +147,8 @@ def _among(words: str, more: Sequence[str]) -> bool:
 
 
 def _whole(word: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(plain(word))}(?!\w)")
+    """A word that is no part of another; in a script without spaces any place may be a word's end."""
+    spelt = plain(word)
+    before = "" if _UNSPACED.match(spelt[:1]) else r"(?<!\w)"
+    after = "" if _UNSPACED.match(spelt[-1:]) else r"(?!\w)"
+    return re.compile(before + re.escape(spelt) + after)

@@ -164,3 +164,12 @@ def test_a_site_adds_its_own_words() -> None:
     assert lateral_in(plain("hrudník, boční"), ["boční"])
     assert View.FRONTAL == frontal_in(plain("predozadní"), ["předozadní"])
     assert not lateral_in(plain("bočnice"), ["boční"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "word"), [("背腹后前位", "背腹"), ("立位背腹像", "背腹"), ("ทรวงอกท่าตรง", "ทรวงอก"), ("흉부정면", "흉부")]
+)
+def test_words_of_scripts_without_spaces_are_found_anywhere(typed: str, word: str) -> None:
+    """Nothing parts them from their neighbours."""
+    assert not names_chest(plain(typed))
+    assert names_chest(plain(typed), [word])
