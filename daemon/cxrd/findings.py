@@ -222,6 +222,26 @@ class FilmAnalysis(Value):
         return tuple((a, x) for a, x in said if x.answer is Answer.PRESENT and x.role is ClassRole.FINDING)
 
 
+class Verdict(Value):
+    """What became of a film that came as a file: judged, or refused.
+
+    Attributes
+    ----------
+    file : str
+        What it is called.
+    reason, detail : str
+        Why no model may judge it, as a bounded code and in words; "" where they did.
+    preview : bytes
+        PNG of the film as a viewer shows it; empty where nobody asked for it.
+    """
+
+    file: str
+    reason: str = ""
+    detail: str = ""
+    analysis: FilmAnalysis | None = None
+    preview: bytes = b""
+
+
 class StudyAnalysis(Value):
     """What ``infer`` commits and ``build`` reads: the analysed films of one study.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxrd.errors import Reason
+from cxrd.findings import Answer, Verdict
 from cxrd.store.schema import JobKind, JobState, StudyState
 from cxrd.store.views import QueueRow, StudyView
 
@@ -257,3 +258,28 @@ def _nothing_next(study: StudyView) -> Line:
     if study.state == StudyState.DELIVERED:
         return Line("next", "nothing; a new image leads to a new report that names this one")
     return Line("next", "nothing waits and nothing is at work", "cxrd studies requeue analyses it anew")
+
+
+def verdict(found: Verdict) -> dict[str, Any]:
+    """What programs are told of a film that came as a file: `cxrd analyse` and the API say the same."""
+    if found.analysis is None:
+        refused = {"admitted": False, "reason": found.reason, "detail": found.detail}
+        return {"file": found.file, **refused, "models": {}, "boxes": []}
+    answers = found.analysis.answers
+    said = [(answer, finding) for answer in answers for finding in answer.findings]
+    return {
+        "file": found.file,
+        "admitted": True,
+        "reason": "",
+        "detail": "; ".join(found.analysis.notes),
+        "view": str(found.analysis.film.view),
+        "models": {a.model.id: {x.class_id: round(x.probability, 6) for x in a.findings} for a in answers},
+        "thresholds": {a.model.id: {x.class_id: x.threshold for x in a.findings} for a in answers},
+        "applicability": {a.model.id: str(a.applicability) for a in answers},
+        "present": {a.model.id: [x.class_id for x in a.findings if x.answer is Answer.PRESENT] for a in answers},
+        "boxes": [
+            {"model": a.model.id, "class": x.class_id, "box": [round(v, 1) for v in (b.left, b.top, b.right, b.bottom)]}
+            for a, x in said
+            for b in x.boxes
+        ],
+    }

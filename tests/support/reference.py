@@ -24,8 +24,9 @@ curl -F file=@film.dcm -F file=@other.png http://127.0.0.1:8080/api/v1/predict
 ```
 
 An uploaded film goes the way that `cxrd analyse` goes, in a process of its own: on the CPU, after what the PACS sends,
-and it is not kept. What the models said of its pixels is remembered for a while (`[cache]`), in the database or in
-Redis (`[redis]`).
+and it is not kept. `?pictures=true` adds the film as a viewer shows it and the heat of its findings; the page at
+`/upload` does the same for a person. What the models said of its pixels is remembered for a while (`[cache]`),
+in the database or in Redis (`[redis]`).
 
 """
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+
+import cv2
 
 from cxrd.errors import PayloadLost, Reason, Refused
+from cxrd.findings import Verdict
 from cxrd.imaging.film import as_dicom
 from cxrd.inference import content, engine
 from cxrd.inference.engine import Classifier
@@ -15,7 +17,6 @@ from cxrd.inference.lifecycle import Chosen, Stage
 from cxrd.inference.remembering import Memory
 from cxrd.pipeline import Plan, Prepared, analyse, prepare, screen
 from cxrd.service.choosing import chosen, confirm, registered, there
-from cxrd.service.offline import admitted, refused_film
 from cxrd.settings import Settings
 from cxrd.store.database import Database
 from cxrd.store.memory import open_cache
@@ -82,18 +83,20 @@ class Judge:
         self._decoders = Decoders(1, settings.inference.decode_timeout_s, read_upload)
         self._memory = open_cache(settings, Database(settings.database.url))
 
-    def __call__(self, files: Sequence[tuple[str, Path]]) -> tuple[list[dict[str, Any]], int, int]:
+    def __call__(self, files: Sequence[tuple[str, Path]], *, pictures: bool) -> tuple[list[Verdict], int, int]:
         """Judge films.
 
         Parameters
         ----------
         files : sequence of (str, Path)
             What each is called, and where its bytes are.
+        pictures : bool
+            Show each film, too.
 
         Returns
         -------
         tuple
-            What is told of each; outputs that the cache had, and had not.
+            What became of each; outputs that the cache had, and had not.
         """
         outcomes = dict(self._decoders.prepare([path for _, path in files], self._plan))
         read = {path: film for path, film in outcomes.items() if isinstance(film, Prepared)}
@@ -102,19 +105,22 @@ class Judge:
         memory = Counting(self._memory)
         analysed = analyse(self._classifiers, list(films.values()), memory=memory) if films else ()
         by_path = dict(zip(films, analysed, strict=True))
-        told = [
-            admitted(name, films[path], by_path[path]) if path in films else _not_judged(name, outcomes[path])
+        shown = {path: cv2.imencode(".png", film.preview)[1].tobytes() for path, film in films.items() if pictures}
+        verdicts = [
+            Verdict(file=name, analysis=by_path[path], preview=shown.get(path, b""))
+            if path in films
+            else _not_judged(name, outcomes[path])
             for name, path in files
         ]
-        return told, memory.hits, memory.misses
+        return verdicts, memory.hits, memory.misses
 
 
-def _not_judged(name: str, outcome: Outcome) -> dict[str, Any]:
+def _not_judged(name: str, outcome: Outcome) -> Verdict:
     match outcome:
         case Refused():
-            return refused_film(name, str(outcome.reason), outcome.message)
+            return Verdict(file=name, reason=str(outcome.reason), detail=outcome.message)
         case PayloadLost():
-            return refused_film(name, str(Reason.UNREADABLE), outcome.message)
+            return Verdict(file=name, reason=str(Reason.UNREADABLE), detail=outcome.message)
     raise TypeError(outcome)
 
 

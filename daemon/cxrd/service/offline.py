@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cxrd import __version__, report
-from cxrd.errors import CxrdError, Refused
-from cxrd.findings import Answer, FilmAnalysis
+from cxrd import __version__, report, telling
+from cxrd.errors import CxrdError, Reason, Refused
+from cxrd.findings import Verdict
 from cxrd.imaging.film import as_dicom
 from cxrd.imaging.header import read_header
 from cxrd.inference import content
@@ -51,19 +51,15 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
             data = as_dicom(path.read_bytes(), path.name)
             (film,) = screen(check, [prepare(data, sha256(data).hexdigest(), plan)], settings.admission)
         except Refused as refused:
-            yield refused_film(str(path), str(refused.reason), refused.message)
+            yield telling.verdict(Verdict(file=str(path), reason=str(refused.reason), detail=refused.message))
         except OSError as error:
-            yield refused_film(str(path), "unreadable", f"the file cannot be read: {error.strerror}")
+            why = f"the file cannot be read: {error.strerror}"
+            yield telling.verdict(Verdict(file=str(path), reason=str(Reason.UNREADABLE), detail=why))
         else:
             if isinstance(film, Refused):
-                yield refused_film(str(path), str(film.reason), film.message)
+                yield telling.verdict(Verdict(file=str(path), reason=str(film.reason), detail=film.message))
                 continue
             yield _analysed(path, data, film, classifiers, settings, out)
-
-
-def refused_film(file: str, reason: str, detail: str) -> dict[str, Any]:
-    """What is told of a film that no model may judge."""
-    return {"file": file, "admitted": False, "reason": reason, "detail": detail, "models": {}, "boxes": []}
 
 
 def _analysed(
@@ -87,31 +83,5 @@ def _analysed(
         target = out / f"{path.stem}.{artefact.kind}.dcm"
         target.write_bytes(artefact.data)
         outputs.append(str(target))
-    told = admitted(str(path), film, analysis)
+    told = telling.verdict(Verdict(file=str(path), analysis=analysis))
     return {**told, "detail": "; ".join(filter(None, (told["detail"], trouble))), "outputs": outputs}
-
-
-def admitted(file: str, film: Prepared, analysis: FilmAnalysis) -> dict[str, Any]:
-    """What is told of a film that was judged."""
-    return {
-        "file": file,
-        "admitted": True,
-        "reason": "",
-        "detail": "; ".join(film.notes),
-        "view": str(film.film.view),
-        "models": {a.model.id: {x.class_id: round(x.probability, 6) for x in a.findings} for a in analysis.answers},
-        "applicability": {a.model.id: str(a.applicability) for a in analysis.answers},
-        "present": {
-            a.model.id: [x.class_id for x in a.findings if x.answer is Answer.PRESENT] for a in analysis.answers
-        },
-        "boxes": _boxes(analysis),
-    }
-
-
-def _boxes(analysis: FilmAnalysis) -> list[dict[str, Any]]:
-    return [
-        {"model": a.model.id, "class": x.class_id, "box": [round(v, 1) for v in (b.left, b.top, b.right, b.bottom)]}
-        for a in analysis.answers
-        for x in a.findings
-        for b in x.boxes
-    ]

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import BoundedSemaphore, Lock, Timer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cxrd.errors import CxrdError
+from cxrd.findings import Verdict
 from cxrd.settings import Settings
 from cxrd.watch.lifeline import die_with_parent
 
@@ -37,14 +38,14 @@ def _start() -> None:
     os.nice(NICE)
 
 
-def _work(settings: Settings, files: Sequence[tuple[str, Path]]) -> tuple[list[dict[str, Any]], int, int]:
+def _work(settings: Settings, files: Sequence[tuple[str, Path]], *, pictures: bool) -> tuple[list[Verdict], int, int]:
     from cxrd.service.judging import Judge, active  # noqa: PLC0415 - as above
 
     wanted = active(settings)
     if wanted not in _judges:
         _judges.clear()
         _judges[wanted] = Judge(settings, wanted)
-    return _judges[wanted](files)
+    return _judges[wanted](files, pictures=pictures)
 
 
 class Busy(CxrdError):
@@ -70,7 +71,7 @@ class Predictor:
         self._idle: Timer | None = None
         self._working = 0
 
-    def __call__(self, films: Sequence[tuple[str, bytes]]) -> tuple[list[dict[str, Any]], int, int]:
+    def __call__(self, films: Sequence[tuple[str, bytes]], pictures: bool = False) -> tuple[list[Verdict], int, int]:  # noqa: FBT001, FBT002 - as web asks
         """Judge films in the other process; see :meth:`cxrd.service.judging.Judge.__call__`.
 
         Raises
@@ -87,7 +88,7 @@ class Predictor:
                 path.write_bytes(data)
                 files.append((name, path))
             try:
-                judged = self._running().submit(_work, self._settings, files)
+                judged = self._running().submit(_work, self._settings, files, pictures=pictures)
                 return judged.result(timeout=self._settings.predict.timeout_s)
             except (BrokenProcessPool, TimeoutError) as error:
                 self.close()

@@ -12,19 +12,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cxrd.errors import CxrdError
+from cxrd.findings import Verdict
 from cxrd.settings import Settings
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.memory import Cache
-from cxrd.watch import metrics as m
+from cxrd.telling import verdict
 from cxrd.watch.health import Check, ready
 from cxrd.web.access import operator
 from cxrd.web.models import ModelCards
 from cxrd.web.refusing import problem
 from cxrd.web.running import read_running
-
-Predict = Callable[[Sequence[tuple[str, bytes]]], tuple[list[dict[str, Any]], int, int]]
-"""Judges named films: what is told of each, outputs that the cache had, and had not. Raises CxrdError."""
+from cxrd.web.uploads import Uploads, data_url, evidence
 
 
 class Problem(BaseModel):
@@ -92,6 +91,14 @@ class Cleared(BaseModel):
     cleared: int
 
 
+class HeatLayer(BaseModel):
+    """Where a model found evidence, to be laid over the film; only where ``pictures`` is asked."""
+
+    model: str
+    finding: str
+    picture: str = Field(description="A `data:` URL of a PNG with alpha, in the shape of the film.")
+
+
 class Judged(BaseModel):
     """What the models say of one film; of one that none may judge, why."""
 
@@ -101,9 +108,12 @@ class Judged(BaseModel):
     detail: str
     view: str = ""
     models: dict[str, dict[str, float]] = Field(description="Probabilities, by model and class.")
+    thresholds: dict[str, dict[str, float | None]] = {}
     applicability: dict[str, str] = {}
     present: dict[str, list[str]] = {}
     boxes: list[dict[str, Any]] = Field(description="Left, top, right, bottom in pixels of the film.")
+    film: str = Field("", description="The film as a viewer shows it, a `data:` URL of a PNG, if `pictures` is asked.")
+    heat: list[HeatLayer] = []
 
 
 class Predictions(BaseModel):
@@ -139,8 +149,7 @@ class Behind:
     cache: Cache
     cards: ModelCards
     look: Callable[[], Sequence[Check]]
-    predict: Predict
-    metrics: m.Metrics
+    uploads: Uploads
     metrics_dir: str
 
 
@@ -238,25 +247,24 @@ def _predict(router: APIRouter, behind: Behind) -> None:
         file: list[UploadFile] = File(  # noqa: B008, FAST002 - an annotation is text here, and could not name the limit
             min_length=1, description="The films.", json_schema_extra={"maxItems": limits.max_films}
         ),
+        *,
+        pictures: Annotated[bool, Query(description="Show each film, and the heat of its findings.")] = False,
     ) -> Response:
         operator(request)
-        if not limits.enabled:
-            raise HTTPException(403, "This node judges no uploads: predict.enabled is false.")
-        if len(file) > limits.max_films:
-            raise HTTPException(413, f"At most {limits.max_films} films in one request.")
-        films = [(upload.filename or "", upload.file.read()) for upload in file]
         try:
-            results, hits, misses = behind.predict(films)
+            verdicts = behind.uploads.judge([(one.filename or "", one.file.read()) for one in file], pictures=pictures)
         except CxrdError as error:
-            behind.metrics.count(m.UPLOADS, len(films), outcome="failed")
             code = "busy" if error.retryable else "no_models"
             return problem(503, code=code, detail=str(error), headers={"Retry-After": "5"})
-        admitted = [result for result in results if result["admitted"]]
-        behind.metrics.count(m.UPLOADS, len(admitted), outcome="admitted")
-        behind.metrics.count(m.UPLOADS, len(films) - len(admitted), outcome="refused")
-        behind.metrics.count(m.CACHE, hits, outcome="hit")
-        behind.metrics.count(m.CACHE, misses, outcome="miss")
-        if not admitted:
-            first = results[0]
-            return problem(422, code=first["reason"], detail=first["detail"], results=results)
+        results = [{**verdict(one), **(_pictures(one) if pictures else {})} for one in verdicts]
+        if all(one.analysis is None for one in verdicts):
+            return problem(422, code=verdicts[0].reason, detail=verdicts[0].detail, results=results)
         return JSONResponse({"results": results})
+
+
+def _pictures(judged: Verdict) -> dict[str, Any]:
+    layers = [
+        {"model": one.answer.model.id, "finding": one.finding.class_id, "picture": one.picture}
+        for one in evidence(judged)
+    ]
+    return {"film": data_url(judged.preview), "heat": layers}

@@ -33,11 +33,6 @@ class Shown:
         said = [(a, x) for a in self.analysis.answers for x in a.findings if x.boxes]
         return [(a, x) for a, x in said if self.model in ("", a.model.id)]
 
-    @property
-    def sides(self) -> tuple[str, str]:
-        r"""Side markers of the left and right edge; a mirrored film (``R\F``) has them the other way."""
-        return ("L", "R") if self.analysis.film.mirrored else ("R", "L")
-
 
 def choose(study: StudyAnalysis, film: str, heat: str, strength: str) -> Shown | None:
     """Pick what is asked for in an address.

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cxrd.errors import PayloadLost
-from cxrd.findings import FilmAnalysis, Finding
+from cxrd.findings import FilmAnalysis, Finding, Heat
 from cxrd.imaging.overlay import layer
 from cxrd.store import views
 from cxrd.store.database import Database
@@ -50,10 +50,7 @@ class Pictures:
         found: Finding | None = next((x for x in said if x.class_id == told["finding"] and x.heat), None)
         if found is None or found.heat is None:
             raise HTTPException(404, "No heat was kept for this finding of this model.")
-        scale = LONGER_SIDE / max(film.film.rows, film.film.columns)
-        size = (max(1, round(film.film.rows * scale)), max(1, round(film.film.columns * scale)))
-        _, png = cv2.imencode(".png", cv2.cvtColor(layer(found.heat.grid(), size), cv2.COLOR_RGBA2BGRA))
-        return Response(png.tobytes(), media_type="image/png")
+        return Response(heat_png(found.heat, film.film.rows, film.film.columns), media_type="image/png")
 
     def _film(self, request: Request) -> FilmAnalysis:
         with self._database.read() as connection:
@@ -62,3 +59,11 @@ class Pictures:
             if film.film.sop_uid == request.path_params["sop_uid"] and film.preview:
                 return film
         raise HTTPException(404, "No such film has been analysed.")
+
+
+def heat_png(heat: Heat, rows: int, columns: int) -> bytes:
+    """Heat as a layer (PNG with alpha) in the shape of a film of ``rows`` x ``columns`` pixels."""
+    scale = LONGER_SIDE / max(rows, columns)
+    size = (max(1, round(rows * scale)), max(1, round(columns * scale)))
+    _, png = cv2.imencode(".png", cv2.cvtColor(layer(heat.grid(), size), cv2.COLOR_RGBA2BGRA))
+    return png.tobytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from cxrd import __version__
 from cxrd.errors import CxrdError, StoreError
+from cxrd.findings import Verdict
 from cxrd.settings import Settings
 from cxrd.store import views
 from cxrd.store.database import Database
@@ -28,7 +28,7 @@ from cxrd.watch import health
 from cxrd.watch import metrics as m
 from cxrd.watch.logs import logger
 from cxrd.web.access import Guard, read_operators
-from cxrd.web.api import Behind, Predict, api
+from cxrd.web.api import Behind, api
 from cxrd.web.exposition import StoreCollector, exposition
 from cxrd.web.models import ModelCards
 from cxrd.web.operations import Operations
@@ -36,6 +36,7 @@ from cxrd.web.pages import Pages
 from cxrd.web.pictures import Pictures
 from cxrd.web.reference import reference
 from cxrd.web.refusing import refusal
+from cxrd.web.uploads import Predict, Uploads
 
 ABOUT = "A chest X-ray AI node beside a PACS. Research use: every result must be reviewed by a radiologist."
 STATIC = StaticFiles(packages=[("cxrd.web", "static")])
@@ -57,7 +58,7 @@ def checks(
     return [*found, *health.beats(settings.roles() if roles is None else roles, ages, 2 * settings.work.lease_s)]
 
 
-def nobody(_films: Sequence[tuple[str, bytes]]) -> tuple[list[dict[str, Any]], int, int]:
+def nobody(_films: Sequence[tuple[str, bytes]], _pictures: bool) -> tuple[list[Verdict], int, int]:  # noqa: FBT001 - as who judges is asked
     """Judge nothing: what stands behind an application that was given no models."""
     raise CxrdError("no models are here to judge uploads")
 
@@ -88,9 +89,7 @@ def application(
     collector, cards = StoreCollector(settings, database, payload), ModelCards(settings)
     pages = Pages(settings, database, look, cards, metrics_dir)
     cache = open_cache(settings, database, lambda text: logger().warning(text))
-    counted = metrics or m.Metrics()
-    counted.expect(m.UPLOADS, outcome=["admitted", "refused", "failed"])
-    counted.expect(m.CACHE, outcome=["hit", "miss"])
+    uploads = Uploads(settings.predict, predict, metrics or m.Metrics())
     app = FastAPI(
         title="cxrd",
         version=__version__,
@@ -103,11 +102,13 @@ def application(
     )
     for error in (StoreError, HTTPException, RequestValidationError):
         app.add_exception_handler(error, refusal)
-    app.include_router(api(Behind(settings, database, cache, cards, look, predict, counted, metrics_dir)))
+    app.include_router(api(Behind(settings, database, cache, cards, look, uploads, metrics_dir)))
     app.router.routes += [
         *_monitoring(collector, look, metrics_dir),
         *_pages(pages, Pictures(database, payload)),
         *_operations(Operations(database)),
+        Route("/upload", uploads.form),
+        Route("/upload", uploads.answer, methods=["POST"]),
         Route("/docs", lambda request: reference(request, app.openapi())),
         Mount("/static", STATIC),
     ]

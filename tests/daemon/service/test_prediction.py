@@ -22,6 +22,7 @@ from cxrd.serving import Predict
 from cxrd.settings import Database as DatabaseSection
 from cxrd.settings import Models, Settings
 from cxrd.store.database import Database
+from cxrd.telling import verdict
 from support.node import until
 from support.packages import make_package
 
@@ -60,7 +61,8 @@ def picture(kind: str) -> bytes:
 
 def test_an_upload_is_answered_as_by_cxrd_analyse(predictor: Predictor, settings: Settings, tmp_path: Path) -> None:
     """Film by film; one that no model may judge says why, and holds up no other."""
-    told, _, _ = predictor([(name, data) for name, data in FILMS.items()])
+    verdicts, _, _ = predictor([(name, data) for name, data in FILMS.items()])
+    told = [verdict(one) for one in verdicts]
     for name, data in FILMS.items():
         (tmp_path / name).write_bytes(data)
     lines = {
@@ -76,9 +78,20 @@ def test_an_upload_is_answered_as_by_cxrd_analyse(predictor: Predictor, settings
 
 def test_pictures_are_films_too(predictor: Predictor) -> None:
     """PNG and JPEG; the same one twice in one request."""
-    told, _, _ = predictor([("a.png", picture("PNG")), ("b.jpg", picture("JPEG")), ("c.png", picture("PNG"))])
-    assert [True, True, True] == [one["admitted"] for one in told]
-    assert told[0]["models"] == told[2]["models"]
+    found, _, _ = predictor([("a.png", picture("PNG")), ("b.jpg", picture("JPEG")), ("c.png", picture("PNG"))])
+    assert all(one.analysis for one in found)
+    assert verdict(found[0])["models"] == verdict(found[2])["models"]
+    assert {b""} == {one.preview for one in found}
+
+
+def test_a_film_is_shown_where_somebody_wants_to_see_it(predictor: Predictor) -> None:
+    """As a viewer shows it, with the heat of what is present."""
+    ((found,), _, _) = predictor([("x", FILMS["opacity"])], pictures=True)
+    assert found.analysis is not None
+    shown = Image.open(BytesIO(found.preview))
+    assert (found.analysis.film.columns, found.analysis.film.rows) == shown.size
+    assert np.ptp(np.asarray(shown)) > 100
+    assert any(finding.heat for answer in found.analysis.answers for finding in answer.findings)
 
 
 def test_a_film_that_came_before_is_remembered(predictor: Predictor) -> None:
@@ -88,15 +101,15 @@ def test_a_film_that_came_before_is_remembered(predictor: Predictor) -> None:
     assert (0, 1) == (hits, misses)
     again, hits, misses = predictor([("x", samples("another hospital", rows=300)["normal"])])
     assert (1, 0) == (hits, misses)
-    assert first == again
+    assert verdict(first[0]) == verdict(again[0])
 
 
 @pytest.mark.parametrize("data", [b"", b"no film", b"\x89PNG\r\n\x1a\n broken", FILMS["normal"][:3000]])
 def test_what_cannot_be_read_says_so(predictor: Predictor, data: bytes) -> None:
     """By a code."""
     ((one,), _, _) = predictor([("x", data)])
-    assert not one["admitted"]
-    assert one["reason"] in {"unreadable", "decode_failed", "missing_uid", "no_pixels"}
+    assert one.analysis is None
+    assert one.reason in {"unreadable", "decode_failed", "missing_uid", "no_pixels"}
 
 
 def test_a_process_that_dies_costs_one_answer(predictor: Predictor) -> None:
@@ -121,7 +134,7 @@ def test_a_process_that_dies_costs_one_answer(predictor: Predictor) -> None:
     os.kill(victim, signal.SIGKILL)
     asking.join(timeout=60)
     assert "ended" in str(failed[0])
-    assert predictor([("x", FILMS["normal"])])[0][0]["admitted"]
+    assert predictor([("x", FILMS["normal"])])[0][0].analysis
 
 
 def test_without_models_nothing_is_judged_and_the_reason_is_told(settings: Settings, tmp_path: Path) -> None:
@@ -141,5 +154,5 @@ def test_memory_is_free_when_nobody_asks(settings: Settings) -> None:
     predictor([("x", FILMS["normal"])])
     until(lambda: predictor._pool is None, seconds=20, what="the process is gone")
     predictor.follow(settings)
-    assert predictor([("x", FILMS["normal"])])[0][0]["admitted"]
+    assert predictor([("x", FILMS["normal"])])[0][0].analysis
     predictor.close()

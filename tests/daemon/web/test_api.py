@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from PIL import Image
 from starlette.testclient import TestClient
 
 from cxrd.errors import CxrdError, PackageError, StoreError
+from cxrd.findings import (
+    Answer,
+    Applicability,
+    ClassRole,
+    Code,
+    FilmAnalysis,
+    FilmRef,
+    Finding,
+    Heat,
+    ModelAnswer,
+    ModelRef,
+    Verdict,
+    View,
+)  # fmt: skip
 from cxrd.serving import Predict, Web
 from cxrd.settings import ROLES
 from cxrd.store import jobs
@@ -25,18 +42,36 @@ LOGIN = {"Authorization": "Basic " + b64encode(b"meier:secret").decode()}
 ASKING = settings(
     max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-ADMITTED: dict[str, Any] = {
-    "admitted": True, "reason": "", "detail": "", "view": "PA", "models": {"tiny": {"Effusion": 0.9}},
-    "applicability": {"tiny": "inside"}, "present": {"tiny": ["Effusion"]}, "boxes": [],
-}  # fmt: skip
-REFUSED: dict[str, Any] = {
-    "admitted": False, "reason": "lateral", "detail": "It is a lateral.", "models": {}, "boxes": []
-}  # fmt: skip
+HEAT = Heat.from_grid(np.eye(4, dtype=np.float32))
+FINDING = Finding(
+    class_id="Effusion", role=ClassRole.FINDING, code=Code(value="1", scheme="99X", meaning="Effusion"),
+    probability=0.9, threshold=0.5, answer=Answer.PRESENT, heat=HEAT,
+)  # fmt: skip
+FILM = FilmRef(
+    study_uid="1.2", series_uid="1.2.3", sop_uid="1.2.3.4", sop_class="1", sha256="0" * 64, rows=40, columns=30,
+    view=View.PA,
+)  # fmt: skip
+ANALYSIS = FilmAnalysis(
+    film=FILM,
+    answers=(
+        ModelAnswer(
+            model=ModelRef(id="tiny", version="1.0.0", digest="0" * 64),
+            applicability=Applicability.INSIDE,
+            findings=(FINDING,),
+        ),
+    ),
+)
 
 
-def judge(films: Sequence[tuple[str, bytes]]) -> tuple[list[dict[str, Any]], int, int]:
+def judge(films: Sequence[tuple[str, bytes]], pictures: bool = False) -> tuple[list[Verdict], int, int]:  # noqa: FBT001, FBT002 - as web asks
     """Judge by what the bytes say."""
-    return [{"file": name, **(ADMITTED if b"film" in data else REFUSED)} for name, data in films], 1, 2
+    seen = ANALYSIS, b"a picture" if pictures else b""
+    refused = {"reason": "lateral", "detail": "It is a lateral."}
+    found = [
+        Verdict(file=name, analysis=seen[0], preview=seen[1]) if b"film" in data else Verdict(file=name, **refused)
+        for name, data in films
+    ]
+    return found, 1, 2
 
 
 @pytest.fixture
@@ -56,6 +91,21 @@ def test_films_are_judged_in_order(client: TestClient) -> None:
     answer = upload(client, b"film", b"lateral")
     assert 200 == answer.status_code
     assert [("0.dcm", True), ("1.dcm", False)] == [(r["file"], r["admitted"]) for r in answer.json()["results"]]
+
+
+def test_pictures_come_where_they_are_asked_for(client: TestClient) -> None:
+    """The film, and a layer of each heat in its shape."""
+    (plain,) = upload(client, b"film").json()["results"]
+    assert not {"film", "heat"} & plain.keys()
+    assert {"tiny": {"Effusion": 0.5}} == plain["thresholds"]
+    shown, refused = upload(client, b"film", b"lateral", params={"pictures": "true"}).json()["results"]
+    assert "data:image/png;base64," + b64encode(b"a picture").decode() == shown["film"]
+    (layer,) = shown["heat"]
+    assert ("tiny", "Effusion") == (layer["model"], layer["finding"])
+    png = b64decode(layer["picture"].removeprefix("data:image/png;base64,"))
+    with Image.open(BytesIO(png)) as picture:
+        assert ((384, 512), "RGBA") == (picture.size, picture.mode)
+    assert ("", []) == (refused["film"], refused["heat"])
 
 
 def test_nothing_to_judge_is_a_problem_with_its_code(client: TestClient) -> None:
@@ -81,7 +131,7 @@ def test_limits_are_kept_before_anything_is_judged(client: TestClient) -> None:
 def test_a_node_that_cannot_judge_says_so(filled: Filled, error: CxrdError, code: str) -> None:
     """With what to wait for; it makes nothing up."""
 
-    def refuse(_films: Sequence[tuple[str, bytes]]) -> tuple[list[dict[str, Any]], int, int]:
+    def refuse(_films: Sequence[tuple[str, bytes]], _pictures: bool) -> tuple[list[Verdict], int, int]:  # noqa: FBT001 - as web asks
         raise error
 
     answer = upload(local(application(filled.settings, filled.database, filled.payload, predict=refuse)), b"film")
@@ -184,7 +234,10 @@ def test_whatever_is_asked_is_answered_as_described(filled: Filled, tmp_path: Pa
         for role in ROLES:
             jobs.register_worker(connection, filled.database.now(connection), f"{role}@test", role=role, version="0")
     app = application(
-        closed, filled.database, filled.payload, predict=lambda films: judge([("x", b"film")] * len(films))
+        closed,
+        filled.database,
+        filled.payload,
+        predict=lambda films, pictures: judge([("x", b"film")] * len(films), pictures),
     )
     described = schemathesis.openapi.from_asgi("/openapi.json", app, headers=LOGIN)
     operations: list[Any] = [result.ok() for result in described.get_all_operations()]  # type: ignore[union-attr]

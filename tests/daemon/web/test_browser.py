@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 
+from cxrd.demo.samples import samples
+from cxrd.service.prediction import Predictor
+from cxrd.settings import Database as DatabaseSection
 from cxrd.web.server import application
 from support.browsing import Filled
 from support.chromium import browser, complaints, emulate, faults, is_wider_than_the_window, served
@@ -19,7 +23,16 @@ from support.node import until
 from support.rows import arrive
 
 pytestmark = pytest.mark.flow
-PAGES = ("/", "/studies/{opacity}", "/studies/{dead}", "/studies/{lateral}", "/models", "/docs", "/studies/1.2.3.4")
+PAGES = (
+    "/",
+    "/studies/{opacity}",
+    "/studies/{dead}",
+    "/studies/{lateral}",
+    "/models",
+    "/upload",
+    "/docs",
+    "/studies/1.2.3.4",
+)
 NOWHERE = "1.2.3.4"
 SCREENS = {"light": 1400, "dark": 1400, "narrow": 390}
 """Width in pixels."""
@@ -28,8 +41,11 @@ SCREENS = {"light": 1400, "dark": 1400, "narrow": 390}
 @pytest.fixture(scope="module")
 def site(worked: Filled) -> Iterator[str]:
     """Address of a node that has worked."""
-    with served(application(worked.settings, worked.database, worked.payload)) as address:
+    url = str(worked.database.engine.url)
+    predictor = Predictor(worked.settings.model_copy(update={"database": DatabaseSection(url=url)}))
+    with served(application(worked.settings, worked.database, worked.payload, predict=predictor)) as address:
         yield address
+    predictor.close()
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +156,51 @@ def test_films_are_really_drawn(chrome: Chrome, site: str, worked: Filled) -> No
     film, heat = (chrome.find_element(By.CSS_SELECTOR, f".layers .{name}").rect for name in ("picture", "heat"))
     assert film == heat
     assert film["width"] > 200
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Phantom films as a person has them."""
+    folder = tmp_path_factory.mktemp("films")
+    for name, data in samples("browser", rows=256).items():
+        (folder / f"{name}.dcm").write_bytes(data)
+    return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("look", SCREENS)
+def test_a_film_is_judged_by_keyboard(
+    chrome: Chrome, site: str, films: dict[str, Path], look: str, pytestconfig: pytest.Config
+) -> None:
+    """Chosen, sent by Enter, and shown with its heat; whoever cannot see it is told as much."""
+    emulate(chrome, dark=look == "dark", width=SCREENS[look])
+    complaints(chrome)
+    chrome.get(f"{site}/upload")
+    chosen = chrome.find_element(By.ID, "films")
+    chosen.send_keys("\n".join(str(films[name]) for name in ("opacity", "lateral")))
+    chrome.find_element(By.CSS_SELECTOR, "form.drop button").send_keys(Keys.ENTER)
+    until(lambda: chrome.find_elements(By.ID, "film-2"), seconds=60, what="both films are told of")
+    shown = [figure.accessible_name for figure in chrome.find_elements(By.CSS_SELECTOR, ".layers")]
+    assert "Film 1, view PA" == shown[0]
+    assert any("with evidence of tiny for" in name for name in shown[1:])
+    film, heat = (chrome.find_element(By.CSS_SELECTOR, f"figure:nth-child(2) {name}").rect for name in ("use", ".heat"))
+    assert film == heat
+    assert film["width"] > 100
+    if folder := pytestconfig.getoption("--screenshots"):
+        chrome.save_screenshot(str(Path(folder) / f"page-upload-judged-{look}.png"))
+    assert [] == faults(chrome)
+    assert not is_wider_than_the_window(chrome)
+    assert [] == complaints(chrome)
+
+
+def test_a_film_is_dropped_on_the_page(chrome: Chrome, site: str, films: dict[str, Path]) -> None:
+    """And judged without another click."""
+    emulate(chrome, dark=False, width=1400)
+    chrome.get(f"{site}/upload")
+    dropping = """const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(atob(arguments[0]), c => c.charCodeAt(0))], "dropped.dcm"));
+      const form = document.querySelector("form.drop");
+      for (const name of ["dragenter", "dragover", "drop"])
+        form.dispatchEvent(new DragEvent(name, {bubbles: true, cancelable: true, dataTransfer: data}));"""
+    chrome.execute_script(dropping, b64encode(films["opacity"].read_bytes()).decode())
+    until(lambda: chrome.find_elements(By.ID, "film-1"), seconds=60, what="the film is told of")
+    assert "dropped.dcm" == chrome.find_element(By.ID, "film-1").text

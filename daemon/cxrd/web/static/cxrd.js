@@ -58,3 +58,24 @@ if (strength) {
     link.href = target;
   });
 }
+
+// Films may be dropped on the form; judging takes seconds, so it says that it works.
+const drop = document.querySelector("form.drop");
+if (drop) {
+  const films = drop.querySelector("input[type=file]");
+  for (const [name, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
+    drop.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", over);
+    });
+  }
+  drop.addEventListener("drop", (event) => {
+    if (!event.dataTransfer.files.length) return;
+    films.files = event.dataTransfer.files;
+    drop.requestSubmit();
+  });
+  drop.addEventListener("submit", () => {
+    document.getElementById("judging").textContent = "The models are at work.";
+  });
+  addEventListener("pageshow", () => { document.getElementById("judging").textContent = ""; });
+}
