@@ -71,16 +71,27 @@ def _content(
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=codes.PROCEDURE_REPORTED,
-        imaging_measurements=groups or None,
+        imaging_measurements=groups or [_silent(films[0])],
         title=codes.REPORT_TITLE,
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
             CodedConcept.from_code(codes.LANGUAGE)
         ),
     )
     said = remarks(films, facts)
+    if not groups:  # no model answers: TID 1500 is content with the evaluations, highdicom is not
+        del report[0].ContentSequence[-1]
+        said = ["No model answers for the films of this study.", *said]
     if said:
         report[0].ContentSequence.append(_evaluations(said))
     return report
+
+
+def _silent(film: FilmAnalysis) -> sr.MeasurementsAndQualitativeEvaluations:
+    """Make what highdicom asks for where there is nothing to measure."""
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(derive("silent", film.film.sop_uid), "no answers"),
+        source_images=[sr.SourceImageForMeasurementGroup(film.film.sop_class, film.film.sop_uid)],
+    )
 
 
 def _answers(film: FilmAnalysis, answer: ModelAnswer) -> sr.MeasurementsAndQualitativeEvaluations:

@@ -23,7 +23,7 @@ from cxrd.report.products import PRODUCTS, Predecessor
 from cxrd.vocabulary import TERMS
 from support.analyses import CHARM, FACTS, NIH, OTHER, analysis, answer, finding, fourteen, previews
 from support.datasets import encoded, film
-from support.validators import complaints, dcentvfy, dsrdump
+from support.validators import complaints, dcentvfy, dsrdump, pixelmed
 
 NOW = datetime(2026, 1, 2, 10, 11, 12, tzinfo=UTC)
 ALL = frozenset(ArtefactKind)
@@ -76,6 +76,20 @@ def test_no_validator_finds_an_error(tmp_path: Path, name: str) -> None:
     source = header(**NAMES[name])
     made = build(analysis(source), source)
     assert {kind: [] for kind in ALL} == {kind: complaints(made[kind], tmp_path) for kind in ALL}
+
+
+def test_a_film_that_no_model_answers_for_is_reported_as_such(tmp_path: Path) -> None:
+    """A child on a node of adults' models: every object is made and valid, and each report says why it is empty."""
+    source = header()
+    why = "age 4 is outside the model's intended use"
+    made = build(analysis(source, answers=(answer(CHARM, note=why), answer(OTHER, note=why))), source)
+    assert {kind: [] for kind in made} == {kind: complaints(made[kind], tmp_path) for kind in made}
+    for kind in REPORTS:
+        (told, _) = dsrdump(made[kind], tmp_path)
+        assert why in told
+        assert ',"Finding")' not in told
+    assert [] == [line for line in pixelmed(made[ArtefactKind.SR], tmp_path) if line.startswith("Error: Template 1500")
+                  and "43468-8" not in line]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["CR-MONO1-10-chest.dcm", "RG1_J2KI.dcm", "SIIM_"])
