@@ -113,9 +113,9 @@ def run_role(  # noqa: PLR0913, PLR0917 - what a process is born with
             jobs.register_worker(connection, database.now(connection), worker_id, role=role, version=__version__)
         heartbeat.start()
 
-    payload = open_payloads(settings.storage)
-    parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, doors, follower.follow, ready, stop)
     try:
+        payload = open_payloads(settings.storage)
+        parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, doors, follower.follow, ready, stop)
         import_module(f"cxrd.service.role_{role}").run(parts)
         heartbeat.stop()
     except CxrdError as error:

@@ -2,7 +2,8 @@
 
 A put carries ``If-None-Match: *``, so of two writers of one content the second finds the first's. A server that
 does not know the condition would write the same bytes again, which changes nothing, since a name is the hash of
-its bytes. What needs a file (a decoder, a sender) gets a local copy, checked when it was fetched.
+its bytes. What needs a file (a decoder, a sender) gets a local copy. It is checked each time, not synced: one that a
+power cut damaged is fetched once more.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class S3Payloads:
         self._store = S3Store(
             place.netloc,
             prefix=place.path.strip("/") or None,
-            endpoint=storage.s3_endpoint or None,
+            config={"endpoint": storage.s3_endpoint} if storage.s3_endpoint else None,  # without it, Amazon's
             region=storage.s3_region,
             virtual_hosted_style_request=not storage.s3_endpoint,
             client_options={
@@ -101,19 +102,21 @@ class S3Payloads:
         StoreError
             The server does not answer.
         """
-        return read_payload(self.file(digest))
-
-    def file(self, digest: str) -> Path:
-        """A local copy; raises as :meth:`get`."""
         copy = self._copies / digest
         try:
             os.utime(copy)
-        except FileNotFoundError:
+            return read_payload(copy)
+        except (FileNotFoundError, PayloadLost):  # a good copy takes its place
             data = self._fetch(digest)
-            if sha256(data).hexdigest() != digest:
-                raise PayloadLost(digest, "has been altered in S3") from None
-            self._keep(copy, data)
-        return copy
+        if sha256(data).hexdigest() != digest:
+            raise PayloadLost(digest, "has been altered in S3")
+        self._keep(copy, data)
+        return data
+
+    def file(self, digest: str) -> Path:
+        """A local copy; raises as :meth:`get`."""
+        self.get(digest)
+        return self._copies / digest
 
     def total_bytes(self) -> int:
         """Size of the volume of local copies."""

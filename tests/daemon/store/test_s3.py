@@ -124,6 +124,23 @@ def test_local_copies_go_when_nobody_needs_them(storage: Storage) -> None:
     assert b"film" == payloads.get(digest)
 
 
+@pytest.mark.parametrize("damaged", [b"", b"fi", b"filn"])
+def test_a_local_copy_that_was_damaged_is_fetched_once_more(storage: Storage, damaged: bytes) -> None:
+    """A power cut may leave a name and no bytes; S3 has them."""
+    payloads = S3Payloads(storage)
+    digest = payloads.put(b"film")
+    for ask in (payloads.get, lambda name: payloads.file(name).read_bytes()):
+        payloads.file(digest).write_bytes(damaged)
+        assert b"film" == ask(digest)
+    assert [digest] == [path.name for path in copies(storage)]
+
+
+def test_amazon_needs_no_endpoint(tmp_path: Path) -> None:
+    """The default; a server of one's own is the exception."""
+    amazon = S3Payloads(Storage(dir=tmp_path, s3="s3://films/cxrd"))
+    assert amazon._store.config.get("endpoint") is None
+
+
 def test_without_obstore_the_operator_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an optional dependency."""
     monkeypatch.delitem(sys.modules, "cxrd.store.s3", raising=False)
