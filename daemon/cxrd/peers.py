@@ -122,17 +122,26 @@ class Shown:
     sha256: str
     names: frozenset[str]
 
+    def fits(self, entry: str) -> bool:
+        """Whether an entry of ``certificates`` means it; a name that reads like a fingerprint is none."""
+        if entry.startswith(_FINGERPRINT):
+            return entry == f"{_FINGERPRINT}{self.sha256}"
+        return entry in self.names
+
+
+_FINGERPRINT = "sha256:"
+
 
 def _certificate(value: str) -> str:
     """``sha256:`` with 64 hex digits, colons allowed, or a name of the certificate."""
     text = value.strip()
-    if not text.lower().startswith("sha256:"):
+    if not text.lower().startswith(_FINGERPRINT):
         return text
-    digits = text[7:].replace(":", "").lower()
+    digits = text[len(_FINGERPRINT) :].replace(":", "").lower()
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
         msg = "a fingerprint is sha256: and 64 hexadecimal digits (openssl x509 -noout -fingerprint -sha256)"
         raise ValueError(msg)
-    return f"sha256:{digits}"
+    return f"{_FINGERPRINT}{digits}"
 
 
 class Source(Section):
@@ -188,7 +197,7 @@ class Source(Section):
         """Whether a certificate may stand for this source; ``None`` is a caller without one."""
         if not self.certificates:
             return True
-        return shown is not None and any(c in {f"sha256:{shown.sha256}", *shown.names} for c in self.certificates)
+        return shown is not None and any(shown.fits(entry) for entry in self.certificates)
 
     @staticmethod
     def resolves(host: str) -> bool:

@@ -180,6 +180,16 @@ def test_a_source_is_bound_to_its_certificate(
     assert ["rejected_certificate", "rejected_certificate", "accepted"] == [o for _, o in door.noted.associations]
 
 
+def test_a_name_is_no_fingerprint(
+    opened: Callable[..., Door], database: Database, ca: Authority, modality: Signed, path: Path
+) -> None:
+    """Whoever gets a name of its choice signed must not pass for the certificate that a site pinned."""
+    source = Source(name="pacs", ae_title="PACS", certificates=(modality.sha256,), quiet_period_s=0)
+    impostor = ca.sign("impostor", host=source.certificates[0])
+    assert 0 != storescu(opened(sources=(source,)), path, ca.file, impostor)
+    assert 0 == stored(database)
+
+
 def test_a_certificate_in_the_sources_needs_tls() -> None:
     """Otherwise nobody could ever show it."""
     bound = Source(name="pacs", ae_title="PACS", certificates=("modality",))
