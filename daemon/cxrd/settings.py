@@ -357,11 +357,8 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
     Raises
     ------
     ConfigError
-        Every fault at once, each with its key.
+        Every fault at once, each with its key; or the file cannot be read.
     """
-    source = file_of(path)
-    if path is not None and not path.is_file():
-        raise ConfigError(f"configuration file {path} does not exist", hint="give its path with --config")
 
     class FromFile(Settings):
         @classmethod
@@ -377,10 +374,16 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
             return (init_settings, env_settings, *toml)
 
     try:
+        source = file_of(path)
+        if source is not None and not source.is_file():
+            raise ConfigError(f"configuration file {source} does not exist", hint="give its path with --config")
         read = FromFile(**overrides)
     except ValidationError as error:
         faults = [f"  {'.'.join(str(p) for p in e['loc']) or 'settings'}: {e['msg']}" for e in error.errors()]
         raise ConfigError(f"the configuration has {len(faults)} fault(s):\n" + "\n".join(faults)) from None
     except ValueError as error:  # TOML syntax
         raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    except OSError as error:
+        what = f"configuration file {error.filename or source} cannot be read: {error.strerror}"
+        raise ConfigError(what, hint="let the user that runs cxrd read it and enter its folder") from None
     return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})

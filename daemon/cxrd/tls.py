@@ -35,6 +35,8 @@ SUITES: Mapping[Profile, str] = {
 """OpenSSL cipher lists for TLS 1.2: forward secret and authenticated encryption only, as those of TLS 1.3 all are.
 Security level 2 refuses keys below 2048 bits (RSA, DHE) or 224 (ECDHE), and signatures by SHA-1."""
 
+_ONLY_CERTIFICATES = "leave nothing in it but the CERTIFICATE blocks of the CAs, each whole"
+
 
 def suites(profile: Profile) -> list[str]:
     """Cipher suites of a profile under TLS 1.2, by OpenSSL's names, as they are offered."""
@@ -173,7 +175,10 @@ def make_context(tls: Tls) -> ssl.SSLContext:
     else:
         context.check_hostname = tls.check_host
     certificates(tls.ca)
-    context.load_verify_locations(tls.ca)
+    try:
+        context.load_verify_locations(tls.ca)
+    except OSError as error:  # OpenSSL reads what stands beside the certificates too
+        raise ConfigError(f"{tls.ca} cannot be used: {error.strerror}", hint=_ONLY_CERTIFICATES) from None
     if tls.certificate is not None and tls.key is not None:
         certificates(tls.certificate)
         try:

@@ -130,3 +130,12 @@ def test_a_missing_file_is_an_error_and_not_the_defaults(tmp_path: Path) -> None
     """A typing error in --config must not start a node with no allowlist."""
     with pytest.raises(ConfigError, match="does not exist"):
         settings.load(tmp_path / "nowhere.toml")
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_not_the_defaults(tmp_path: Path) -> None:
+    """The disk fails (as a process's own memory does at address 0), or its name cannot be looked up."""
+    (tmp_path / "cxrd.toml").symlink_to("/proc/self/mem")
+    for path, why in ((tmp_path / "cxrd.toml", "Input/output error"), (tmp_path / ("x" * 300), "name too long")):
+        with pytest.raises(ConfigError, match=f"cannot be read: .*{why}") as caught:
+            settings.load(path)
+        assert "let the user" in caught.value.hint

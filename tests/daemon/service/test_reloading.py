@@ -13,9 +13,10 @@ from cxrd.peers import Archive, Destination, DestinationTls, Dicom, ListenerTls,
 from cxrd.service.reloading import Follower, changed, check_tls, review, tell
 from cxrd.service.supervisor import Supervisor
 from cxrd.serving import Web
-from cxrd.settings import Models, Settings
+from cxrd.settings import Models, Settings, load
 from cxrd.store.database import Database
 from support.certificates import Authority
+from support.rows import rows
 
 OLD = Settings(dicom=Dicom(listeners=1))
 NEW = Settings(
@@ -91,6 +92,31 @@ def test_certificates_that_cannot_be_used_are_refused_before_any_role_hears_of_t
         bad = Settings(**{name: value for name, value in good if name in kept})
         with pytest.raises(ConfigError, match="is not the private key of"):
             check_tls(bad)
+
+
+def test_cas_that_openssl_does_not_read_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    """A damaged list of revoked certificates beside the CA: the certificates alone can be read."""
+    ca = Authority(tmp_path)
+    with ca.file.open("a") as file:
+        file.write("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+    there = Destination(name="p", ae_title="P", host="h", port=104, tls=DestinationTls(ca=ca.file))
+    with pytest.raises(ConfigError, match="cannot be used") as caught:
+        check_tls(Settings(destinations=(there,)))
+    assert "CERTIFICATE" in caught.value.hint
+
+
+def test_a_file_that_cannot_be_read_leaves_the_old_one_in_force(tmp_path: Path) -> None:
+    """The supervisor lives, and the audit trail says why."""
+    file = tmp_path / "cxrd.toml"
+    file.symlink_to("/proc/self/mem")
+    database = Database(f"sqlite:///{tmp_path}/cxrd.db")
+    database.upgrade()
+    supervisor = Supervisor(OLD, ["listen"], database, lambda: load(file))
+    supervisor._reload()
+    assert OLD is supervisor._settings
+    ((what, detail),) = rows(database, "SELECT what, detail FROM audit")
+    assert "config_refused" == what
+    assert "cannot be read" in detail
 
 
 @pytest.mark.parametrize("refuses", [False, True])
