@@ -139,14 +139,15 @@ class PayloadStore:
         """Remove bytes, unless somebody put the same ones within the last ``idle_s`` seconds: a row may follow.
 
         The file is taken away first and looked at then. Whoever puts the same bytes writes a new file: it was taken
-        away and its age is seen here, or it came after and lies untouched under its name.
+        away and its age is seen here, or it came after and lies untouched under its name. What was taken away has a
+        name of its own, so that two removers never remove each other's.
 
         Returns
         -------
         bool
             Whether the bytes are gone.
         """
-        target, away = self.path(digest), self._incoming / f"{digest}{_TAKEN}"
+        target, away = self.path(digest), self._incoming / f"{digest}.{uuid4().hex}{_TAKEN}"
         try:
             target.rename(away)
             if time.time() - away.stat().st_mtime < idle_s:
@@ -200,7 +201,7 @@ class PayloadStore:
                 if path.suffix == _TAKEN:  # renaming it changed its ctime and left its age alone
                     stale = told.st_ctime < limit
                     if stale:
-                        path.rename(self.path(path.stem))
+                        path.rename(self.path(path.name.partition(".")[0]))
                 else:
                     stale = told.st_mtime < limit
                     if stale:

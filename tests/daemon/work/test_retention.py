@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -256,13 +257,42 @@ def test_what_is_gone_is_not_missed(site: Site) -> None:
         assert {} == reconciling.deliveries(connection, "pacs", since=0)
 
 
-def test_a_file_that_was_taken_away_by_a_dead_remover_is_put_back(site: Site) -> None:
+def test_a_file_that_was_taken_away_by_a_dead_remover_is_put_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have died before it saw that somebody had put the same bytes."""
-    away = site.payload.root / "incoming" / f"{site.film}.taken"
-    site.payload.path(site.film).rename(away)
-    os.utime(away, (1, 1))
+
+    def die(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    os.utime(site.payload.path(site.film), (1, 1))
+    monkeypatch.setattr(Path, "unlink", die)
+    with pytest.raises(SystemExit):
+        site.payload.remove(site.film, idle_s=60)
+    monkeypatch.undo()
+    assert not site.payload.path(site.film).exists()
     assert 0 == site.payload.sweep()
     assert 1 == site.payload.sweep(older_than_s=-1)
+    assert b"film" == site.payload.get(site.film)
+
+
+def test_a_remover_never_removes_what_another_one_took(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of two ticks has judged a film to be old; it comes again, the second takes it, the first goes on."""
+    os.utime(site.payload.path(site.film), (1, 1))
+    stat, unlink = Path.stat, Path.unlink
+    judged: list[Path] = []
+
+    def first_goes_on(path: Path, **options: Any) -> os.stat_result:
+        if judged and path.suffix == ".taken":
+            unlink(judged.pop())
+        return stat(path, **options)
+
+    def second_comes(path: Path, **_: object) -> None:
+        judged.append(path)
+        site.payload.put(b"film")
+        assert not site.payload.remove(site.film, idle_s=60)
+
+    monkeypatch.setattr(Path, "stat", first_goes_on)
+    monkeypatch.setattr(Path, "unlink", second_comes)
+    site.payload.remove(site.film, idle_s=60)
     assert b"film" == site.payload.get(site.film)
 
 
