@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cxrd.delivery.committer import Committer
 from cxrd.delivery.courier import Courier
 from cxrd.delivery.reports import Reports
+from cxrd.errors import StoreError
 from cxrd.service.crew import Crew
 from cxrd.service.roles import Parts
 from cxrd.settings import Settings
 from cxrd.store import lanes
+from cxrd.store.database import Database
 from cxrd.watch import metrics as m
 from cxrd.watch.lifeline import wait_for
 
 MAX_SENDERS = 16
+SAY_S = 60.0
+"""Every so many seconds the database hears which destinations are served here."""
 
 
 def run(parts: Parts) -> None:
@@ -23,10 +29,11 @@ def run(parts: Parts) -> None:
     reports = Reports(parts.database, parts.settings, parts.metrics)
     committer = Committer(parts.database, parts.settings, reports, parts.metrics)
     crew = Crew(parts)
+    served: list[str] = []
 
     def follow(settings: Settings) -> None:
-        with parts.database.write() as connection:
-            lanes.register(connection, [d.name for d in settings.destinations])
+        served[:] = [d.name for d in settings.destinations]
+        _say(parts.database, served)
         courier.follow(settings)
         committer.follow(settings)
         crew.grow(committer, 1)  # one asks for commitment, the others send
@@ -35,5 +42,13 @@ def run(parts: Parts) -> None:
     parts.ready()
     follow(parts.settings)
     parts.follow(follow)
-    wait_for(parts.stop)
+    while not wait_for(parts.stop, at_most_s=SAY_S):
+        with suppress(StoreError):  # the workers tell of it, and there is time
+            _say(parts.database, served)
     crew.join()
+
+
+def _say(database: Database, names: list[str]) -> None:
+    with database.write() as connection:
+        lanes.register(connection, names)
+        lanes.serve(connection, database.now(connection), names)

@@ -19,6 +19,9 @@ from cxrd.store.schema import JobKind, JobState
 
 FAILURES_TO_CLOSE = 5
 CLOSED_BASE_S, CLOSED_CAP_S = 15.0, 600.0
+UNSEEN_S = 3600.0
+"""A destination that no role has said for so many seconds that it sends to, and that a delivery has waited for as long,
+is configured nowhere."""
 BURST = 5
 """Tokens that a lane with a rate keeps at most."""
 
@@ -31,6 +34,11 @@ def register(connection: Connection, names: list[str], kind: JobKind = JobKind.D
         row = {"name": name, "kind": kind, "fails": 0, "open_until": 0.0, "paused": False, "next_at": 0.0}
         added = jobs.dialect_insert(connection, schema.dest).values(**row)
         connection.execute(added.on_conflict_do_nothing(index_elements=["name"]))
+
+
+def serve(connection: Connection, now: float, names: Collection[str]) -> None:
+    """Note that a role sends to these destinations, for those whose configuration does not name them yet."""
+    connection.execute(update(schema.dest).where(_dest.name.in_(names)).values(seen_at=now))
 
 
 def claim(
@@ -132,8 +140,10 @@ def pause(connection: Connection, now: float, lane: str, *, paused: bool, actor:
 
 def clamp(connection: Connection, now: float) -> int:
     """Open lanes that only a clock that was set back keeps closed; how many."""
-    late = (_dest.open_until > now + CLOSED_CAP_S) | (_dest.next_at > now + CLOSED_CAP_S)
-    return connection.execute(update(schema.dest).where(late).values(open_until=now, next_at=now)).rowcount
+    latest = now + CLOSED_CAP_S
+    late = (_dest.open_until > latest) | (_dest.next_at > latest) | (_dest.seen_at > latest)
+    times = {"open_until": now, "next_at": now, "seen_at": now}
+    return connection.execute(update(schema.dest).where(late).values(times)).rowcount
 
 
 def unknown(lane: str) -> str:
@@ -142,8 +152,18 @@ def unknown(lane: str) -> str:
 
 
 def bury_strays(connection: Connection, now: float, names: Collection[str]) -> int:
-    """Bury deliveries to destinations that nobody configures any more, with what to do about it; how many."""
-    stray = (_job.kind == JobKind.DELIVER, _job.state == JobState.READY, _job.lane.not_in(names))
+    """Bury deliveries to destinations that nobody configures any more, with what to do about it; how many.
+
+    Parameters
+    ----------
+    names : collection of str
+        Destinations of our own configuration. Another host's may name more: one that is served there is no stray,
+        nor is one of late, for which the role that builds has heard of a new destination first.
+    """
+    long_ago = now - UNSEEN_S
+    served = select(_dest.name).where(_dest.seen_at > long_ago)
+    waiting = (_job.kind == JobKind.DELIVER, _job.state == JobState.READY, _job.due < long_ago)
+    stray = (*waiting, _job.lane.not_in(names), _job.lane.not_in(served))
     rows = connection.execute(select(schema.job).where(*stray).with_for_update(skip_locked=True)).all()
     for row in rows:
         jobs.bury_unclaimed(connection, now, row, error=unknown(row.lane))

@@ -130,7 +130,7 @@ quarantine = Table(
     Column("at", Double, nullable=False),
     Column("sop_uid", String(64), nullable=False),
     Column("study_uid", String(64), nullable=False, index=True),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
     Column("size", BigInteger, nullable=False),
     Column("source", String(64), nullable=False),
     Column("reason", String(32), nullable=False),
@@ -234,7 +234,7 @@ artefact = Table(
     Column("inference_id", _key, ForeignKey("inference.id"), nullable=False, index=True),
     Column("kind", String(16), nullable=False),
     Column("sop_class", String(64), nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
     Column("size", BigInteger, nullable=False),
     Column("built_at", Double, nullable=False),
     Column("supersedes", String(64)),
@@ -296,6 +296,7 @@ dest = Table(
     Column("open_until", Double, nullable=False),
     Column("paused", Boolean, nullable=False),
     Column("next_at", Double, nullable=False, server_default="0"),
+    Column("seen_at", Double, nullable=False, server_default="0"),  # when a deliver role last said that it sends there
 )
 
 backfill = Table(

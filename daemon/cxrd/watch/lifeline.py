@@ -7,7 +7,9 @@ import multiprocessing
 import os
 import signal
 import sys
+from math import inf
 from threading import Event
+from time import monotonic
 
 PR_SET_PDEATHSIG = 1
 
@@ -26,11 +28,14 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
-def wait_for(stop: Event) -> None:
-    """Wait in the main thread until a signal's handler has set ``stop``.
+def wait_for(stop: Event, *, at_most_s: float = inf) -> bool:
+    """Wait in the main thread until a signal's handler has set ``stop``, which is returned, or so many seconds.
 
     It wakes every second: handlers run in the main thread only, and a signal that the kernel gave to another thread
     does not wake it (Python's signal module, "Signals and threads").
     """
-    while not stop.wait(1.0):
-        pass
+    end = monotonic() + at_most_s
+    while not stop.wait(min(1.0, at_most_s)):
+        if monotonic() >= end:
+            return False
+    return True

@@ -93,6 +93,31 @@ def test_a_paused_lane_waits_for_its_operator(database: Database) -> None:
     )
 
 
+def test_a_destination_of_another_host_is_no_stray(database: Database) -> None:
+    """Not while a role there serves it, and not before one can have said so, whatever the configuration here names."""
+    queue(database, "slow", 1)
+    hour = lanes.UNSEEN_S
+    with database.write() as connection:
+        now = database.now(connection)
+        assert lanes.bury_strays(connection, now, []) == 0, "its build role was told first"
+        lanes.serve(connection, now + 10 * hour, ["slow"])
+        assert lanes.bury_strays(connection, now + 10.9 * hour, []) == 0
+        assert lanes.bury_strays(connection, now + 11.1 * hour, ["slow"]) == 0
+        assert lanes.bury_strays(connection, now + 11.1 * hour, []) == 1
+
+
+def test_a_clock_that_was_set_back_keeps_no_stray_for_long(database: Database) -> None:
+    """A time from the future would be one of late for ever."""
+    queue(database, "slow", 1)
+    hour = lanes.UNSEEN_S
+    with database.write() as connection:
+        now = database.now(connection)
+        lanes.serve(connection, now + 1000 * hour, ["slow"])
+        assert lanes.clamp(connection, now) == 1
+        assert lanes.clamp(connection, now) == 0
+        assert lanes.bury_strays(connection, now + 2 * hour, []) == 1
+
+
 def test_a_clock_that_was_set_back_closes_no_lane_for_long(database: Database) -> None:
     """No pause is longer than its cap."""
     queue(database, "slow", 1)
