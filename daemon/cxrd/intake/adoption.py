@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -28,6 +29,8 @@ from cxrd.store.remnants import Remnant
 from cxrd.watch.logs import logger
 
 OLDER_THAN_S = 3600.0
+AT_ONCE = 500
+"""Names that the database is asked for in one query."""
 TOLD = ("SOPClassUID", "SOPInstanceUID", "ManufacturerModelName")
 RECOVERED = Source(name="recovered", ae_title="RECOVERED", quiet_period_s=0)
 
@@ -72,7 +75,8 @@ class Adoption:
 
     def find(self) -> Iterator[Orphan]:
         """Films and results that no row names; other files stay where they are."""
-        for digests in self._payload.digests(before=time.time() - self._older_than_s):
+        names = chain.from_iterable(self._payload.digests(before=time.time() - self._older_than_s))
+        while digests := list(islice(names, AT_ONCE)):
             with self._database.read() as connection:
                 unknown = _without_row(connection, digests)
             yield from filter(None, map(self._open, sorted(unknown)))

@@ -190,7 +190,7 @@ class PayloadStore:
     def digests(self, *, before: float) -> Iterator[list[str]]:
         """Names of all files last changed before an epoch time, one folder of them at a time."""
         for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]")):
-            yield [file.name for file in folder.iterdir() if file.stat().st_mtime < before]
+            yield [file.name for file in folder.iterdir() if _is_older(file, before)]
 
     def sweep(self, *, older_than_s: float = STALE_S) -> int:
         """Remove temporary files that a dead writer left, and put back what a dead remover took away; how many."""
@@ -208,6 +208,13 @@ class PayloadStore:
                         path.unlink()
                 found += stale
         return found
+
+
+def _is_older(file: Path, before: float) -> bool:
+    """Whether a file was last changed before an epoch time; False for one that retention has just removed."""
+    with suppress(FileNotFoundError):
+        return file.stat().st_mtime < before
+    return False
 
 
 def read_payload(path: Path) -> bytes:

@@ -7,6 +7,7 @@ files, look for drift. Every chore may fail without harm: it is logged and comes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from math import nan
 from threading import Event
 from typing import Any
@@ -84,8 +85,15 @@ class Upkeep:
             (self.retain, self._settings.retention.sweep_s),
             (self.look_for_drift, self._settings.drift.every_s),
         ):
-            self._guarded(chore)()
-            scheduler.add_job(self._guarded(chore), "interval", seconds=seconds, max_instances=1, coalesce=True)
+            scheduler.add_job(
+                self._guarded(chore),
+                "interval",
+                seconds=seconds,
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,
+                next_run_time=datetime.now(UTC),  # each begins at once, and none waits for another
+            )
         scheduler.start()
         wait_for(stop)
         scheduler.shutdown(wait=False)

@@ -134,3 +134,10 @@ def test_a_sweep_takes_only_what_a_dead_writer_left(payload: PayloadStore) -> No
     os.utime(old, (1, 1))
     assert 1 == payload.sweep()
     assert (False, True, b"film") == (old.exists(), new.exists(), payload.get(digest))
+
+
+def test_a_file_that_goes_while_names_are_listed_is_passed_over(payload: PayloadStore) -> None:
+    """Retention removes while a sweep lists; a link to nothing stands for a name whose file is gone."""
+    digest = payload.put(b"film")
+    payload.path(digest).with_name("0" * 64).symlink_to("nothing")
+    assert [[digest]] == list(payload.digests(before=float("inf")))
