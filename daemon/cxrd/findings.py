@@ -216,6 +216,11 @@ class FilmAnalysis(Value):
     notes: tuple[str, ...] = ()
     answers: tuple[ModelAnswer, ...]
 
+    @property
+    def answered(self) -> bool:
+        """Whether any model answers: a film may lie outside the intended use of all of them."""
+        return any(answer.findings for answer in self.answers)
+
     def present(self) -> tuple[tuple[ModelAnswer, Finding], ...]:
         """Signs and diseases that are present, with the model that says so; never "normal" or "other"."""
         said = ((a, x) for a in self.answers for x in a.findings)

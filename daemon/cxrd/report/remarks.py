@@ -16,10 +16,11 @@ from cxrd.report.uids import series_of
 
 
 def remarks(films: Sequence[FilmAnalysis], facts: ReportFacts) -> list[str]:
-    """Research use, notes on each film, each model's on whether it lies inside its intended use; each once."""
+    """Research use, notes on each film, which films have no answer, each model's note on its intended use; each once."""
     said = [RESEARCH_USE] if facts.research_use else []
     for film in films:
         said += film.notes
+        said += [] if film.answered else [f"no model answers for image {film.film.sop_uid}"]
         said += [
             f"{a.model.id} {a.model.version}: applicability {a.applicability}; {a.note}" for a in film.answers if a.note
         ]

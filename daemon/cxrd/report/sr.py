@@ -49,14 +49,18 @@ def build(
     analyses = [film.found for film in films]
     beside = [r for film in films for r in explanations.get(film.found.film.sop_uid, ())]
     made = document.start(films, imprint, beside, predecessor)
-    made.update(_content(analyses, explanations, imprint)[0])  # highdicom's own document copies and parses it all again
+    made.update(_content(analyses, explanations, imprint))  # highdicom's own document copies and parses it all again
     identify_private_codes(made, *(x.code for film in analyses for a in film.answers for x in a.findings))
     return encode(made)
 
 
 def _content(
     films: Sequence[FilmAnalysis], explanations: Mapping[str, Sequence[Reference]], imprint: Imprint
-) -> sr.MeasurementReport:
+) -> sr.ContainerContentItem:
+    """Root of TID 1500: row 6 holds the groups, row 12 the remarks; one of the two is enough, and either may be alone.
+
+    It is put together here, because highdicom's ``MeasurementReport`` cannot do without groups.
+    """
     facts = imprint.facts
     observer = sr.ObserverContext(
         CodedConcept.from_code(codes.DEVICE),
@@ -68,30 +72,23 @@ def _content(
     for film in films:
         groups += [_answers(film, answer) for answer in film.answers if answer.findings]
         groups += [_present(film, *said, explanations.get(film.film.sop_uid, ())) for said in film.present()]
-    report = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.PROCEDURE_REPORTED,
-        imaging_measurements=groups or [_silent(films[0])],
-        title=codes.REPORT_TITLE,
-        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(
-            CodedConcept.from_code(codes.LANGUAGE)
-        ),
+    report = sr.ContainerContentItem(codes.REPORT_TITLE, template_id="1500")
+    report.ContentSequence = sr.ContentSequence(
+        [
+            *sr.LanguageOfContentItemAndDescendants(CodedConcept.from_code(codes.LANGUAGE)),
+            *sr.ObservationContext(observer_device_context=observer),
+            sr.CodeContentItem(
+                codes.PROCEDURE_REPORTED_NAME,
+                codes.PROCEDURE_REPORTED,
+                relationship_type=sr.RelationshipTypeValues.HAS_CONCEPT_MOD,
+            ),
+        ]
     )
-    said = remarks(films, facts)
-    if not groups:  # no model answers: TID 1500 is content with the evaluations, highdicom is not
-        del report[0].ContentSequence[-1]
-        said = ["No model answers for the films of this study.", *said]
-    if said:
-        report[0].ContentSequence.append(_evaluations(said))
+    if groups:
+        report.ContentSequence.append(_contained(codes.IMAGING_MEASUREMENTS, [item for g in groups for item in g]))
+    if said := [_comment(remark) for remark in remarks(films, facts)]:
+        report.ContentSequence.append(_contained(codes.QUALITATIVE_EVALUATIONS, said))
     return report
-
-
-def _silent(film: FilmAnalysis) -> sr.MeasurementsAndQualitativeEvaluations:
-    """Make what highdicom asks for where there is nothing to measure."""
-    return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(derive("silent", film.film.sop_uid), "no answers"),
-        source_images=[sr.SourceImageForMeasurementGroup(film.film.sop_class, film.film.sop_uid)],
-    )
 
 
 def _answers(film: FilmAnalysis, answer: ModelAnswer) -> sr.MeasurementsAndQualitativeEvaluations:
@@ -160,15 +157,13 @@ def _algorithm(answer: ModelAnswer, findings: Sequence[Finding]) -> sr.Algorithm
     )
 
 
-def _evaluations(said: Sequence[str]) -> sr.ContainerContentItem:
-    """TID 1500 row 12: a container of qualitative evaluations, with row 14's text items."""
-    container = sr.ContainerContentItem(
-        codes.QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS
-    )
-    container.ContentSequence = sr.ContentSequence(
-        [
-            sr.TextContentItem(codes.COMMENT, remark, relationship_type=sr.RelationshipTypeValues.CONTAINS)
-            for remark in said
-        ]
-    )
+def _contained(name: Concept, items: Sequence[sr.ContentItem]) -> sr.ContainerContentItem:
+    """A container of the root."""
+    container = sr.ContainerContentItem(name, relationship_type=sr.RelationshipTypeValues.CONTAINS)
+    container.ContentSequence = sr.ContentSequence(items)
     return container
+
+
+def _comment(remark: str) -> sr.TextContentItem:
+    """Row 14 of TID 1500."""
+    return sr.TextContentItem(codes.COMMENT, remark, relationship_type=sr.RelationshipTypeValues.CONTAINS)

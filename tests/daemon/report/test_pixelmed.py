@@ -6,10 +6,12 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from cxrd import report
-from cxrd.findings import ArtefactKind
+from cxrd.findings import ArtefactKind, ModelAnswer
 from cxrd.imaging.header import read_header
-from support.analyses import FACTS, analysis, previews
+from support.analyses import CHARM, FACTS, analysis, answer, previews
 from support.datasets import encoded, film
 from support.validators import pixelmed
 
@@ -26,11 +28,17 @@ KNOWN = {
 """Every line that it may say, with the reason; a new one fails."""
 
 
-def test_a_template_validator_says_nothing_that_is_not_known(tmp_path: Path) -> None:
-    """A report with a localised finding and all its answers, judged by TID 1500."""
+SILENT = (answer(CHARM, note="age 4 is outside the model's intended use"),)
+
+
+@pytest.mark.parametrize("answers", [None, SILENT], ids=["found", "no model answers"])
+def test_a_template_validator_says_nothing_that_is_not_known(
+    tmp_path: Path, answers: tuple[ModelAnswer, ...] | None
+) -> None:
+    """A report with a localised finding and all its answers, and one without a group, judged by TID 1500."""
     source = read_header(encoded(film()))
     (made,) = report.build(
-        analysis(source),
+        analysis(source, answers=answers),
         {source.SOPInstanceUID: source},
         previews(source),
         sends=[frozenset({ArtefactKind.SR})],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -171,6 +173,42 @@ def test_nothing_found_is_said_and_not_left_out(tmp_path: Path) -> None:
     assert [] == findings_in(made, tmp_path)
     text, _ = dsrdump(made, tmp_path)
     assert len(NIH) - 1 == text.count('"Absent")>')
+
+
+SILENT = answer(CHARM, note="age 4 is outside the model's intended use")
+
+
+@pytest.mark.parametrize("research_use", [True, False])
+@pytest.mark.parametrize("kind", ArtefactKind)
+def test_a_film_that_no_model_judges_gets_valid_objects_that_say_so(
+    tmp_path: Path, kind: ArtefactKind, *, research_use: bool
+) -> None:
+    """A child's film, and models for adults alone: of every kind, each built alone; maps need a localised finding."""
+    source = header()
+    silent = analysis(source, answers=(SILENT, answer(OTHER)))
+    quiet = replace(FACTS, research_use=research_use)
+    made = build(silent, source, sends=[frozenset({kind})], facts=quiet)
+    if kind in {ArtefactKind.SEG, ArtefactKind.PM}:
+        assert {} == made
+        return
+    assert [] == complaints(made[kind], tmp_path)
+    if kind.is_report:
+        text, _ = dsrdump(made[kind], tmp_path)
+        assert f"no model answers for image {source.SOPInstanceUID}" in text
+        assert "outside the model's intended use" in text
+        assert [] == findings_in(made[kind], tmp_path)
+
+
+def test_a_silent_film_beside_an_answered_one_is_named(tmp_path: Path) -> None:
+    """Its reader must not take silence for health."""
+    one, two = header(), header()
+    two.StudyInstanceUID = one.StudyInstanceUID
+    both = analysis(one, two)
+    silent = both.films[1].model_copy(update={"answers": (SILENT,)})
+    made = build(both.model_copy(update={"films": (both.films[0], silent)}), one, two)
+    for kind in REPORTS:
+        text, _ = dsrdump(made[kind], tmp_path)
+        assert [two.SOPInstanceUID] == re.findall(r"no model answers for image ([0-9.]+)", text)
 
 
 def test_normality_is_an_answer_and_not_a_disease(tmp_path: Path) -> None:
