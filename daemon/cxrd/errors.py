@@ -79,6 +79,7 @@ class Reason(StrEnum):
     LOCALIZER = "localizer"
     BURNED_IN = "burned_in"
     DUPLICATE = "duplicate"
+    PATIENT_MISMATCH = "patient_mismatch"
     TRANSFER_SYNTAX = "transfer_syntax"
     DECODE_FAILED = "decode_failed"
     DECODER_DIED = "decoder_died"

@@ -94,6 +94,8 @@ class Prepared:
         What it is.
     subject : Subject
         Whom it shows.
+    patient_id : str
+        Whose it is by its header, Patient ID (0010,0020); "" where that is blank.
     inputs : Mapping from Preprocess to float32 (1, H, W), 0..1
         Model inputs, in the orientation the models expect (never mirrored).
     lungs : Mapping from (rows, columns) to float32 (1, rows, columns), 0..1
@@ -110,6 +112,7 @@ class Prepared:
 
     film: FilmRef
     subject: Subject
+    patient_id: str
     inputs: Mapping[Preprocess, NDArray[np.float32]]
     lungs: Mapping[tuple[int, int], NDArray[np.float32]]
     preview: NDArray[np.uint8]
@@ -161,7 +164,8 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
     )
     seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}
     notes = (*admitted.notes, *radiograph.notes, *remarks)
-    return Prepared(film, subject_of(header), inputs, lungs, preview, notes, admitted.sources, seconds)
+    patient_id = text(header, "PatientID")
+    return Prepared(film, subject_of(header), patient_id, inputs, lungs, preview, notes, admitted.sources, seconds)
 
 
 def upright_greys(pixels: NDArray[np.float32], rules: Admission) -> tuple[NDArray[np.float32], bool, tuple[str, ...]]:
@@ -186,6 +190,24 @@ def upright_greys(pixels: NDArray[np.float32], rules: Admission) -> tuple[NDArra
             return pixels, False, ("the greys look inverted against the header",)
         case _:
             return 1 - pixels, True, ("the greys were inverted against the header, and are shown the other way round",)
+
+
+def one_patient(films: Sequence[Prepared]) -> tuple[Prepared | Refused, ...]:
+    """Hold the films of one study against each other: a study is one patient's (PS3.3 A.1.2).
+
+    Where they name several, somebody chose the wrong one at a console, and no header tells which film is whose. A blank
+    Patient ID names nobody, and contradicts nothing.
+
+    Returns
+    -------
+    tuple of Prepared or Refused
+        One for each film, in order: all of them as they are, or each as PATIENT_MISMATCH.
+    """
+    named = {film.patient_id for film in films} - {""}
+    if len(named) < 2:
+        return tuple(films)
+    words = f"the films of this study name {len(named)} different patients (Patient ID)"
+    return tuple(Refused(Reason.PATIENT_MISMATCH, words) for _ in films)
 
 
 def screen(check: ContentCheck | None, films: Sequence[Prepared], rules: Admission) -> tuple[Prepared | Refused, ...]:

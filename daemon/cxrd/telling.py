@@ -46,6 +46,7 @@ TODO = {
     Reason.BURNED_IN: "have the modality send the film without text in its pixels",
     Reason.LOCALIZER: _ROUTE,
     Reason.DUPLICATE: "nothing: the same pixels are analysed once",
+    Reason.PATIENT_MISMATCH: "find out whose films they are, and send each patient's as a study of its own",
     Reason.NOT_CHEST_FILM: 'nothing, if it is no chest film; if it is one, admission.content = "note" lets it through',
     Reason.TURNED: "turn it upright in the PACS and send the study again",
     Reason.INVERTED: 'have the modality\'s greys corrected, or set admission.inversion = "correct"',

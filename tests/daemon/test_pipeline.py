@@ -19,7 +19,7 @@ from cxrd.findings import FilmAnalysis, ModelRef, Subject
 from cxrd.imaging.lungs import lung_mask
 from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier, load
-from cxrd.pipeline import Plan, Prepared, analyse, distinct, prepare, screen, subject_of
+from cxrd.pipeline import Plan, Prepared, analyse, distinct, one_patient, prepare, screen, subject_of
 from cxrd.rules import Admission
 from support.datasets import encoded, film, pixels
 from support.packages import GATE, SIDE, make_package
@@ -231,6 +231,18 @@ def test_a_content_check_is_no_classifier_of_findings(tmp_path: Path) -> None:
     kinds = load(make_package(tmp_path, classes=("frontal", "lateral"), task="multiclass", id="kinds"), "cpu")
     with pytest.raises(PackageError, match="content check"):
         Plan.of([kinds], 128)
+
+
+@pytest.mark.parametrize(("ids", "refused"), [(("A", "B"), True), (("A", " A ", ""), False), (("", ""), False)])
+def test_a_study_is_one_patients(tmp_path: Path, ids: tuple[str, ...], *, refused: bool) -> None:
+    """Of two patients not one film is judged, for no header tells whose is which; blank names nobody."""
+    films = prepared([load(make_package(tmp_path), "cpu")], *(encoded(film(PatientID=name)) for name in ids))
+    said = one_patient(films)
+    assert len(films) == len(said)
+    if not refused:
+        assert tuple(films) == said
+        return
+    assert [Reason.PATIENT_MISMATCH] * 2 == [each.reason for each in said if isinstance(each, Refused)]
 
 
 def test_the_same_pixels_twice_in_a_study_are_noticed(tmp_path: Path) -> None:

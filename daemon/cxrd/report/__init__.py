@@ -15,7 +15,7 @@ from cxrd.findings import Artefact, ArtefactKind, StudyAnalysis
 from cxrd.report import gsps, pm, sc, seg, sr, text
 from cxrd.report.equipment import node_uid
 from cxrd.report.facts import ReportFacts
-from cxrd.report.header import shim
+from cxrd.report.header import HeaderError, shim
 from cxrd.report.products import PRODUCTS, Film, Imprint, Predecessor, Reference
 from cxrd.report.uids import derive, series_of
 
@@ -68,7 +68,7 @@ def build(  # noqa: PLR0913 - what a study's results are made of
     Raises
     ------
     HeaderError
-        A source header that no valid object can be made of.
+        A source header that no valid object can be made of, or films of several patients.
     """
     wanted = frozenset().union(*sends) or DEFAULT
     films = [
@@ -76,6 +76,13 @@ def build(  # noqa: PLR0913 - what a study's results are made of
         for found in analysis.films
         for uid in [found.film.sop_uid]
     ]
+    if (
+        len({film.header.PatientID for film in films} - {""}) > 1
+    ):  # refused long before; no report ever names the wrong one
+        raise HeaderError(
+            "the films of this study name different patients (Patient ID)",
+            hint="find out whose films they are, and send each patient's as a study of its own",
+        )
     key = (analysis.study_uid, analysis.input_digest, analysis.model_digest, analysis.config_digest)
     device_uid = node_uid(facts, analysis.model_digest)
 

@@ -16,7 +16,7 @@ from cxrd.report.uids import series_of
 
 
 def remarks(films: Sequence[FilmAnalysis], facts: ReportFacts) -> list[str]:
-    """Research use, notes on each film, which films have no answer, each model's note on its intended use; each once."""
+    """Research use, notes on each film and on each model's intended use, and films without any answer; each once."""
     said = [RESEARCH_USE] if facts.research_use else []
     for film in films:
         said += film.notes

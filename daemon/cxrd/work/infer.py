@@ -23,7 +23,7 @@ from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
 from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier
 from cxrd.inference.thresholds import check_models
-from cxrd.pipeline import Plan, Prepared, analyse, conclude, distinct, screen
+from cxrd.pipeline import Plan, Prepared, analyse, conclude, distinct, one_patient, screen
 from cxrd.settings import Settings
 from cxrd.store import jobs, observations, results
 from cxrd.store.database import Database
@@ -183,7 +183,9 @@ class InferHandler:
         return study
 
     def _screen(self, studies: Sequence[_Study], plan: Plan) -> None:
-        """Ask the pixels of all films at once, and part those that may not be judged from their studies."""
+        """Ask headers and pixels of all films at once, and part those that may not be judged from their studies."""
+        for study in studies:
+            self._part(study, one_patient(study.films))
         films = [film for study in studies for film in study.films]
         said = iter(screen(self._check, films, plan.rules))
         for study in studies:

@@ -312,6 +312,14 @@ def test_a_study_of_two_films_is_one_report_and_each_films_own_images(tmp_path: 
     assert [] == [line for a in made for line in complaints(a, tmp_path)]
 
 
+def test_no_report_speaks_of_two_patients() -> None:
+    """Whatever came before: under one of the two names it would be wrong for the other."""
+    one, two = header(PatientID="A-1"), header(PatientID="B-1")
+    two.StudyInstanceUID = one.StudyInstanceUID
+    with pytest.raises(HeaderError, match="different patients"):
+        build(analysis(one, two), one, two)
+
+
 def test_the_older_class_carries_the_same_content() -> None:
     """For archives that do not know Comprehensive 3D SR."""
     source = header()

@@ -134,6 +134,24 @@ def test_the_film_for_display_is_judged_in_place_of_raw_pixels(
     ]
 
 
+def test_a_study_whose_films_name_two_patients_is_refused(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """The wrong patient was chosen at the console, and corrected between two films; the study beside it is analysed."""
+    wrong, other = film(PatientID="A-1"), film(PatientID="B-1")
+    right = film(PatientID="B-1", StudyInstanceUID=wrong.StudyInstanceUID)
+    send(database, payload, wrong, right, other)
+    infer(database, handler)
+    assert [("done", "analysed"), ("done", "refused")] == states(database)
+    assert [(Reason.PATIENT_MISMATCH,)] * 2 == rows(database, "SELECT reason FROM instance WHERE state = 'refused'")
+    with database.read() as connection:
+        found = views.study(connection, wrong.StudyInstanceUID)
+    assert found is not None
+    told = [line for line in explain(found, [], [], 0.0, str) if line.about.startswith("image")]
+    assert [("2 different patients" in line.what, "whose films" in line.todo) for line in told] == [(True, True)] * 2
+    assert "A-1" not in str(rows(database, "SELECT detail FROM audit"))
+
+
 def test_a_correction_stands_in_the_trail(database: Database, payload: PayloadStore, handler: InferHandler) -> None:
     """Beside the analysis that it belongs to, once; the study's story tells it."""
     inverted = pydicom.dcmread(BytesIO(samples("p", rows=256)["normal"]))
