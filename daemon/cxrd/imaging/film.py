@@ -25,6 +25,11 @@ GREY_TOLERANCE = 6
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow has no argument for it; its own limit is lower, and only warns
 
 
+def is_picture(data: bytes) -> bool:
+    """Whether a file is PNG or JPEG, which have no UID."""
+    return data.startswith(SIGNATURES)
+
+
 def as_dicom(data: bytes, name: str) -> bytes:
     """Wrap a PNG or JPEG as a Secondary Capture; give a bare data set its meta information; pass Part 10 unchanged.
 
@@ -46,7 +51,7 @@ def as_dicom(data: bytes, name: str) -> bytes:
     Refused
         UNREADABLE: the picture cannot be decoded, or the file is neither picture nor DICOM. MISSING_UID, TOO_LARGE.
     """
-    if not data.startswith(SIGNATURES):
+    if not is_picture(data):
         return data if data[128:132] == b"DICM" else _with_meta(data)
     try:
         with Image.open(BytesIO(data)) as image:

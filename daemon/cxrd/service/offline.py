@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from cxrd import __version__, report, telling
 from cxrd.errors import CxrdError, Reason, Refused
 from cxrd.findings import Verdict
-from cxrd.imaging.film import as_dicom
+from cxrd.imaging.film import as_dicom, is_picture
 from cxrd.imaging.header import read_header
 from cxrd.inference import content
 from cxrd.inference.engine import Classifier
@@ -21,6 +23,12 @@ from cxrd.report.facts import ReportFacts
 from cxrd.service.choosing import chosen, registered
 from cxrd.service.model_set import load
 from cxrd.settings import Settings
+
+UNNAMEABLE = re.compile(r"[^\w. -]")
+"""What no file name of ours holds: a separator of folders first of all."""
+
+NAME_LENGTH = 64
+"""Characters of a UID (PS3.5), and of what stands in its place."""
 
 
 def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Iterator[dict[str, Any]]:
@@ -33,7 +41,7 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
     settings : Settings
         Models and report configuration.
     out : Path
-        Gets ``<stem>.sr.dcm`` and ``<stem>.sc.dcm`` of each admitted film.
+        Gets ``<SOP Instance UID>.sr.dcm`` and ``.sc.dcm`` of each admitted film; a picture's have its file name.
 
     Yields
     ------
@@ -46,9 +54,11 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
     check = content.load(settings.admission)
     plan = Plan.of(classifiers, settings.report.preview_size, settings.admission, check)
     out.mkdir(parents=True, exist_ok=True)
+    given: set[str] = set()
     for path in paths:
         try:
-            data = as_dicom(path.read_bytes(), path.name)
+            read = path.read_bytes()
+            data = as_dicom(read, path.name)
             (film,) = screen(check, [prepare(data, sha256(data).hexdigest(), plan)], settings.admission)
         except Refused as refused:
             yield telling.verdict(Verdict(file=str(path), reason=str(refused.reason), detail=refused.message))
@@ -59,11 +69,20 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
             if isinstance(film, Refused):
                 yield telling.verdict(Verdict(file=str(path), reason=str(film.reason), detail=film.message))
                 continue
-            yield _analysed(path, data, film, classifiers, settings, out)
+            name = _free(path.name if is_picture(read) else film.film.sop_uid, given)
+            yield _analysed(path, data, film, classifiers, settings, f"{out}/{name}")
+
+
+def _free(wanted: str, given: set[str]) -> str:
+    """Give a file name that no other film of this run has, whatever both are called."""
+    plain = UNNAMEABLE.sub("_", wanted)[:NAME_LENGTH]
+    found = next(name for name in chain([plain], (f"{plain}-{n}" for n in count(2))) if name not in given)
+    given.add(found)
+    return found
 
 
 def _analysed(
-    path: Path, data: bytes, film: Prepared, classifiers: Sequence[Classifier], settings: Settings, out: Path
+    path: Path, data: bytes, film: Prepared, classifiers: Sequence[Classifier], settings: Settings, start: str
 ) -> dict[str, Any]:
     (analysis,) = analyse(classifiers, [film])
     study = conclude(film.film.study_uid, [analysis], config_digest=settings.digest())
@@ -80,7 +99,7 @@ def _analysed(
     except CxrdError as error:  # the findings are worth having even where no object can be made of the header
         artefacts, trouble = (), str(error)
     for artefact in artefacts:
-        target = out / f"{path.stem}.{artefact.kind}.dcm"
+        target = Path(f"{start}.{artefact.kind}.dcm")
         target.write_bytes(artefact.data)
         outputs.append(str(target))
     told = telling.verdict(Verdict(file=str(path), analysis=analysis))

@@ -15,6 +15,9 @@ from pydicom import dcmread
 
 from cxrd.demo.samples import samples
 from cxrd.imaging.decode import decode
+from cxrd.service.offline import analyse_files
+from cxrd.settings import load
+from support.datasets import encoded
 from support.packages import make_package
 
 
@@ -67,6 +70,28 @@ def test_what_is_analysed_has_probabilities_and_objects(lines: dict[str, dict[st
     assert line["admitted"]
     assert all(0 <= p <= 1 for p in line["models"]["tiny"].values())
     assert ["SR", "OT"] == sorted((dcmread(path).Modality for path in line["outputs"]), reverse=True)
+
+
+def test_no_film_is_written_over_another(place: Path, tmp_path: Path) -> None:
+    """Of three patients: files named by UIDs alike but for the end, and of one name in two folders; pictures too."""
+    films = [dcmread(place / "in" / "normal.dcm") for _ in range(3)]
+    for number, uid in enumerate(["1.2.840.1", "1.2.840.2", "../../1"], 1):  # a header may hold anything
+        films[number - 1].PatientID, films[number - 1].SOPInstanceUID = f"P-{number}", uid
+    names = ["1.2.840.1", "1.2.840.2", "A/IM0001.dcm"]
+    png = (place / "in" / "grey.png").read_bytes()
+    files = [*zip(names, map(encoded, films), strict=True), ("B/IM0001.png", png), ("C/IM0001.png", png)]
+    paths = [tmp_path / "in" / name for name, _ in files]
+    for path, (_, data) in zip(paths, files, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    lines = list(analyse_files(paths, load(place / "cxrd.toml"), tmp_path / "out"))
+    written = [path for line in lines for path in line["outputs"]]
+    assert 2 * len(files) == len(set(written))
+    assert {tmp_path / "out"} == {Path(path).parent for path in written}
+    patients = [{dcmread(path).PatientID for path in line["outputs"]} for line in lines]
+    assert [{"P-1"}, {"P-2"}, {"P-3"}, {""}, {""}] == patients
+    assert str(tmp_path / "out" / "1.2.840.1.sr.dcm") in written
+    assert str(tmp_path / "out" / "IM0001.png.sr.dcm") in written
 
 
 def test_a_stored_inverse_is_judged_like_the_film_it_is(lines: dict[str, dict[str, Any]], place: Path) -> None:
