@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,9 @@ from cxrd.inference.graph import INPUT, MASK, Graph, open_graph
 from cxrd.inference.manifest import GRAPH, Manifest
 from cxrd.inference.packages import read_package
 from cxrd.inference.session import CPU, CUDA
-from cxrd.inference.thresholds import Thresholds, at_site
+from cxrd.inference.thresholds import Thresholds, at_site, check_models
 
-__all__ = ["CPU", "CUDA", "Classifier", "InferenceError", "Outputs", "load"]
+__all__ = ["CPU", "CUDA", "Classifier", "InferenceError", "Outputs", "load", "operating"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +154,15 @@ def load(folder: Path, provider: str = "auto", threads: int = 0) -> Classifier:
     first = open_graph(folder, GRAPH, manifest, provider, threads)
     second = open_graph(folder, manifest.gate.graph, manifest, provider, threads) if manifest.gate else None
     return Classifier(ModelRef(id=manifest.id, version=manifest.version, digest=digest), manifest, first, second)
+
+
+def operating(loaded: Sequence[Classifier], chosen: Thresholds) -> tuple[Classifier, ...]:
+    """The models that answer, at a site's operating points; whoever judges films judges by these.
+
+    Raises
+    ------
+    ConfigError
+        Thresholds of a model that is not among them, or of a class that one does not have or report.
+    """
+    check_models(chosen, [classifier.ref.id for classifier in loaded])
+    return tuple(classifier.at(chosen) for classifier in loaded)

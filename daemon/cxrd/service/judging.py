@@ -12,7 +12,6 @@ from cxrd.errors import PayloadLost, Reason, Refused
 from cxrd.findings import Verdict
 from cxrd.imaging.film import as_dicom
 from cxrd.inference import content, engine
-from cxrd.inference.engine import Classifier
 from cxrd.inference.lifecycle import Chosen, Stage
 from cxrd.inference.remembering import Memory
 from cxrd.pipeline import Plan, Prepared, analyse, prepare, screen
@@ -77,7 +76,7 @@ class Judge:
         loaded = [engine.load(one.folder, "cpu", settings.inference.threads) for one in wanted]
         for one, classifier in zip(wanted, loaded, strict=True):
             confirm(one, classifier.ref.digest)
-        self._classifiers: list[Classifier] = [c.at(settings.models.thresholds) for c in loaded]
+        self._classifiers = engine.operating(loaded, settings.models.thresholds)
         self._check, self._rules = content.load(settings.admission), settings.admission
         self._plan = Plan.of(self._classifiers, settings.report.preview_size, self._rules, self._check)
         self._decoders = Decoders(1, settings.inference.decode_timeout_s, read_upload)

@@ -16,7 +16,7 @@ from cxrd.findings import Verdict
 from cxrd.imaging.film import as_dicom, is_picture
 from cxrd.imaging.header import read_header
 from cxrd.inference import content
-from cxrd.inference.engine import Classifier
+from cxrd.inference.engine import Classifier, operating
 from cxrd.inference.lifecycle import Stage
 from cxrd.pipeline import Plan, Prepared, analyse, conclude, prepare, screen
 from cxrd.report.facts import ReportFacts
@@ -46,11 +46,16 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
     Yields
     ------
     dict
-        ``file``, ``admitted``, ``reason``, ``detail``, ``view``, ``models`` (id to class to probability),
-        ``findings`` (those above threshold, with boxes in source pixels) and ``outputs``.
+        What :func:`cxrd.telling.verdict` tells of each, and ``outputs``, the files that were written.
+
+    Raises
+    ------
+    ConfigError, PackageError
+        The models cannot be loaded, or the site's thresholds do not fit them.
     """
     wanted = chosen(settings, registered(settings))
-    classifiers = [load(settings, one) for one in wanted if one.stage is Stage.ACTIVE]
+    loaded = [load(settings, one) for one in wanted if one.stage is Stage.ACTIVE]
+    classifiers = operating(loaded, settings.models.thresholds)
     check = content.load(settings.admission)
     plan = Plan.of(classifiers, settings.report.preview_size, settings.admission, check)
     out.mkdir(parents=True, exist_ok=True)

@@ -21,8 +21,7 @@ from cxrd.admission import instead
 from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
 from cxrd.inference.content import ContentCheck
-from cxrd.inference.engine import Classifier
-from cxrd.inference.thresholds import check_models
+from cxrd.inference.engine import Classifier, operating
 from cxrd.pipeline import Plan, Prepared, analyse, conclude, distinct, one_patient, screen
 from cxrd.settings import Settings
 from cxrd.store import jobs, observations, results
@@ -287,9 +286,8 @@ def _rule(
     settings: Settings, active: Sequence[Classifier], shadows: Sequence[Classifier], check: ContentCheck | None
 ) -> _Rule:
     thresholds = settings.models.thresholds
-    check_models(thresholds, [c.ref.id for c in active])
     return _Rule(
-        tuple(c.at(thresholds) for c in active),
+        operating(active, thresholds),
         tuple(c.at(thresholds) for c in shadows),
         Plan.of((*active, *shadows), settings.report.preview_size, settings.admission, check),
         settings.digest(),

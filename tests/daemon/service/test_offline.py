@@ -14,6 +14,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from cxrd.demo.samples import samples
+from cxrd.errors import ConfigError
 from cxrd.imaging.decode import decode
 from cxrd.service.offline import analyse_files
 from cxrd.settings import load
@@ -92,6 +93,25 @@ def test_no_film_is_written_over_another(place: Path, tmp_path: Path) -> None:
     assert [{"P-1"}, {"P-2"}, {"P-3"}, {""}, {""}] == patients
     assert str(tmp_path / "out" / "1.2.840.1.sr.dcm") in written
     assert str(tmp_path / "out" / "IM0001.png.sr.dcm") in written
+
+
+def at(place: Path, tmp_path: Path, points: str) -> dict[str, Any]:
+    """What is told of the normal film at a site's operating points."""
+    config = tmp_path / "cxrd.toml"
+    config.write_text(f'[models]\ndir = "{place}/models"\n[models.thresholds]\n{points}\n')
+    (line,) = analyse_files([place / "in" / "normal.dcm"], load(config), tmp_path / "out")
+    return line
+
+
+def test_a_sites_operating_points_hold_here_too(place: Path, tmp_path: Path) -> None:
+    """As on the node: one film, one configuration, one answer; a model that is not there is named."""
+    everything = at(place, tmp_path, "tiny = { Cardiomegaly = 0.0001 }")
+    nothing = at(place, tmp_path, "tiny = { Cardiomegaly = 0.9999 }")
+    assert everything["models"] == nothing["models"]
+    assert "Cardiomegaly" in everything["present"]["tiny"]
+    assert "Cardiomegaly" not in nothing["present"]["tiny"]
+    with pytest.raises(ConfigError, match="chram"):
+        at(place, tmp_path, "chram = { Cardiomegaly = 0.5 }")
 
 
 def test_a_stored_inverse_is_judged_like_the_film_it_is(lines: dict[str, dict[str, Any]], place: Path) -> None:
