@@ -19,6 +19,7 @@ from cxrd.report import greyscale
 from cxrd.report.composite import begin, encode, in_series, name_content
 from cxrd.report.facts import PRODUCT, RESEARCH_USE
 from cxrd.report.products import YELLOW, Film, Imprint
+from cxrd.report.remarks import conclusion
 
 CONTOUR, BOX, TEXT = "AI_CONTOUR", "AI_BOX", "AI_TEXT"
 LAYERS = {CONTOUR: "Evidence above half of its peak", BOX: "Box around the evidence", TEXT: "Names and probabilities"}
@@ -116,14 +117,8 @@ def _summary(film: Film, imprint: Imprint) -> list[str]:
 
 
 def _verdict(film: Film) -> str:
-    present = film.found.present()
-    if not any(a.findings for a in film.found.answers):
-        return "no model answers for this film"
-    if not present:
-        return "no finding above its threshold"
-    elsewhere = [_named(a, x) for a, x in present if not x.boxes]
-    counted = f"{len(present)} finding{'s' if len(present) > 1 else ''} present"
-    return counted + (f", without a place: {', '.join(elsewhere)}" if elsewhere else "")
+    elsewhere = [_named(a, x) for a, x in film.found.present() if not x.boxes]
+    return conclusion(film.found) + (f", without a place: {', '.join(elsewhere)}" if elsewhere else "")
 
 
 def _polyline(points: np.ndarray[tuple[int, int], np.dtype[np.floating]]) -> Dataset:

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cxrd.findings import Answer, ClassRole, FilmAnalysis, Finding, ModelAnswer
 from cxrd.imaging.overlay import blend, colours, draw_boxes
 from cxrd.report.facts import PRODUCT, RESEARCH_USE, ReportFacts
+from cxrd.report.remarks import conclusion
 
 HEIGHT = 1024
 PANEL = 460
@@ -182,7 +183,7 @@ def _foot(
     elif _shown(film):
         draw.text((x, y), "No localisation for the findings above.", font=_font(15), fill=QUIET)
     else:
-        draw.text((x, y), "No finding above its threshold.", font=_font(17), fill=WHITE)
+        draw.text((x, y), f"{conclusion(film).capitalize()}.", font=_font(17), fill=WHITE)
     lines = (
         "White tick: threshold. Evidence is no outline of disease.",
         f"{now.strftime('%Y-%m-%d %H:%M %z')}",

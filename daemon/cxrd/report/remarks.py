@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
-from cxrd.findings import FilmAnalysis
+from cxrd.findings import Answer, ClassRole, FilmAnalysis
 from cxrd.report import codes
 from cxrd.report.composite import referring
 from cxrd.report.equipment import coded
@@ -25,6 +25,19 @@ def remarks(films: Sequence[FilmAnalysis], facts: ReportFacts) -> list[str]:
             f"{a.model.id} {a.model.version}: applicability {a.applicability}; {a.note}" for a in film.answers if a.note
         ]
     return list(dict.fromkeys(said))
+
+
+def conclusion(film: FilmAnalysis) -> str:
+    """What is said of a film as a whole; nothing found, nothing determined and nothing asked never sound alike."""
+    present = film.present()
+    if present:
+        return f"{len(present)} finding{'s' if len(present) > 1 else ''} present"
+    if not film.answered:
+        return "no model answers for this film"
+    asked = [x.answer for a in film.answers for x in a.findings if x.role is ClassRole.FINDING]
+    if asked and all(answer is Answer.UNDETERMINED for answer in asked):
+        return "no finding could be determined"
+    return "no finding above its threshold"
 
 
 def replaced(header: Dataset, predecessor: Predecessor) -> Dataset:

@@ -108,6 +108,20 @@ def test_answers_differ_by_more_than_colour() -> None:
     assert 3 == len(set(words))
 
 
+def foot(image: NDArray[np.uint8]) -> bytes:
+    """The line of the panel that says what was found on the whole."""
+    return (image[HEIGHT - 150 : HEIGHT - 125, -PANEL:].max(axis=2) > 100).tobytes()
+
+
+def test_nothing_found_nothing_determined_and_nothing_asked_look_different() -> None:
+    """Healthy, without a threshold, and outside every model's intended use: three sentences."""
+    healthy = answer(CHARM, *fourteen())
+    unsure = answer(CHARM, *(finding(name, Answer.UNDETERMINED) for name in NIH))
+    silent = answer(CHARM, note="age 4 is outside the model's intended use")
+    assert 3 == len({foot(picture(said)) for said in (healthy, unsure, silent)})
+    assert foot(picture(healthy)) == foot(picture(healthy, silent))
+
+
 def test_weak_heat_stays_transparent() -> None:
     """Anatomy under weak evidence is not painted over."""
     grid = np.full((4, 4), TRANSPARENT_BELOW * 0.9, np.float32)
