@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +22,8 @@ SHARED = (
     "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber",
     "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
 )  # fmt: skip
+
+SHARED_WHERE_KNOWN = ("IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence")
 
 
 def begin(imprint: Imprint, header: Dataset, models: Sequence[ModelRef]) -> Dataset:
@@ -43,6 +46,9 @@ def begin(imprint: Imprint, header: Dataset, models: Sequence[ModelRef]) -> Data
     made.SOPClassUID, made.SOPInstanceUID = imprint.product.sop_class, UID(imprint.sop_uid)
     for keyword in SHARED:
         setattr(made, keyword, header.get(keyword, ""))
+    for keyword in SHARED_WHERE_KNOWN:
+        if keyword in header:
+            made[keyword] = deepcopy(header[keyword])
     made.SeriesInstanceUID = imprint.series_uid
     made.SeriesNumber, made.InstanceNumber = imprint.product.series_number, imprint.number
     made.SeriesDescription = imprint.product.series_description

@@ -13,12 +13,23 @@ from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
 from cxrd.errors import CxrdError
-from cxrd.imaging.header import text
+from cxrd.imaging.header import items, text
 
 PATIENT_ID_LENGTH = 64
+ACCESSION_LENGTH = 16
+"""Characters of LO and of SH (PS3.5 table 6.2-1)."""
 DATE = re.compile(r"\d{8}")
 TIME = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
 SEXES = frozenset({"M", "F", "O"})
+
+QUALIFIERS = (
+    "UniversalEntityID", "UniversalEntityIDType", "IdentifierTypeCode", "LocalNamespaceEntityID",
+    "CodeValue", "CodingSchemeDesignator", "CodeMeaning",
+)  # fmt: skip
+QUALIFIER_SEQUENCES = (
+    "AssigningFacilitySequence", "AssigningJurisdictionCodeSequence", "AssigningAgencyOrDepartmentCodeSequence",
+)  # fmt: skip
+"""What says who gave out a Patient ID (PS3.3 table 10-18), with what its items hold."""
 
 
 ESCAPE = re.compile(r"\x1b[ -/]*[0-~]")
@@ -47,23 +58,19 @@ def shim(source: Dataset, default_character_set: str) -> Dataset:
     Raises
     ------
     HeaderError
-        The Patient ID is longer than 64 characters: cut, it would be another patient's.
+        The Patient ID or its issuer is longer than 64 characters: cut, it would be another patient's.
     """
     encodings = _encodings(source, default_character_set)
     made = Dataset()
     made.SpecificCharacterSet = "ISO_IR 192"
     for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         setattr(made, keyword, text(source, keyword))
-    patient_id = _decoded(source, "PatientID", encodings)
-    if len(patient_id) > PATIENT_ID_LENGTH:
-        raise HeaderError(
-            f"Patient ID has {len(patient_id)} characters, at most {PATIENT_ID_LENGTH} are valid (PS3.5 LO)",
-            hint="correct it at the source; cut, it would name another patient",
-        )
-    made.PatientID = patient_id
+    _identify(made, source, encodings)
     made.PatientName = _name(source, "PatientName", encodings)
     made.ReferringPhysicianName = _name(source, "ReferringPhysicianName", encodings)
-    for keyword, length in (("AccessionNumber", 16), ("StudyID", 16), ("StudyDescription", 64)):
+    accession = accession_number(source, default_character_set)
+    made.AccessionNumber = accession if len(accession) <= ACCESSION_LENGTH else ""  # cut, it would be another order's
+    for keyword, length in (("StudyID", 16), ("StudyDescription", 64)):
         setattr(made, keyword, _decoded(source, keyword, encodings)[:length])
     for keyword in ("StudyDate", "PatientBirthDate"):
         value = text(source, keyword).replace(".", "")
@@ -82,6 +89,40 @@ def shim(source: Dataset, default_character_set: str) -> Dataset:
     if text(source, "LossyImageCompression") == "01":
         made.LossyImageCompression = "01"
     return made
+
+
+def accession_number(source: Dataset, default_character_set: str) -> str:
+    """The Accession Number as the source has it, however long; parameters as of :func:`shim`."""
+    return _decoded(source, "AccessionNumber", _encodings(source, default_character_set))
+
+
+def _identify(made: Dataset, source: Dataset, encodings: list[str]) -> None:
+    """Copy who the patient is: an identifier is one only together with its issuer."""
+    for keyword, name in (("PatientID", "Patient ID"), ("IssuerOfPatientID", "Issuer of Patient ID")):
+        value = _decoded(source, keyword, encodings)
+        if len(value) > PATIENT_ID_LENGTH:
+            raise HeaderError(
+                f"{name} has {len(value)} characters, at most {PATIENT_ID_LENGTH} are valid (PS3.5 LO)",
+                hint="correct it at the source; cut, it would name another patient",
+            )
+        if value or keyword == "PatientID":  # type 2, and type 3
+            setattr(made, keyword, value)
+    qualifiers = _qualifiers(source, "IssuerOfPatientIDQualifiersSequence", encodings)
+    if qualifiers:
+        made.IssuerOfPatientIDQualifiersSequence = qualifiers
+
+
+def _qualifiers(source: Dataset, keyword: str, encodings: list[str]) -> list[Dataset]:
+    """A sequence of the issuer with what the standard knows of its items; its first item, for it may have one."""
+    made = Dataset()
+    for item in items(source, keyword)[:1]:
+        for known in QUALIFIERS:
+            if value := _decoded(item, known, encodings):
+                setattr(made, known, value)
+        for known in QUALIFIER_SEQUENCES:
+            if inner := _qualifiers(item, known, encodings):
+                setattr(made, known, inner)
+    return [made] if len(made) else []
 
 
 def _encodings(source: Dataset, default: str) -> list[str]:

@@ -11,20 +11,33 @@ from cxrd.report import codes
 from cxrd.report.composite import referring
 from cxrd.report.equipment import coded
 from cxrd.report.facts import RESEARCH_USE, ReportFacts
-from cxrd.report.products import Predecessor
+from cxrd.report.header import ACCESSION_LENGTH, accession_number
+from cxrd.report.products import Film, Predecessor
 from cxrd.report.uids import series_of
 
 
-def remarks(films: Sequence[FilmAnalysis], facts: ReportFacts) -> list[str]:
+def remarks(films: Sequence[Film], facts: ReportFacts) -> list[str]:
     """Research use, notes on each film and on each model's intended use, and films without any answer; each once."""
     said = [RESEARCH_USE] if facts.research_use else []
     for film in films:
-        said += film.notes
-        said += [] if film.answered else [f"no model answers for image {film.film.sop_uid}"]
+        found = film.found
+        said += _left_blank(film, facts)
+        said += found.notes
+        said += [] if found.answered else [f"no model answers for image {found.film.sop_uid}"]
         said += [
-            f"{a.model.id} {a.model.version}: applicability {a.applicability}; {a.note}" for a in film.answers if a.note
+            f"{a.model.id} {a.model.version}: applicability {a.applicability}; {a.note}"
+            for a in found.answers
+            if a.note
         ]
     return list(dict.fromkeys(said))
+
+
+def _left_blank(film: Film, facts: ReportFacts) -> list[str]:
+    """What the source says and no element can hold."""
+    number = accession_number(film.source, facts.default_character_set)
+    if len(number) <= ACCESSION_LENGTH:
+        return []
+    return [f"the film's Accession Number is longer than {ACCESSION_LENGTH} characters and left blank here: {number}"]
 
 
 def conclusion(film: FilmAnalysis) -> str:

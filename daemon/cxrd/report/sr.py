@@ -49,13 +49,13 @@ def build(
     analyses = [film.found for film in films]
     beside = [r for film in films for r in explanations.get(film.found.film.sop_uid, ())]
     made = document.start(films, imprint, beside, predecessor)
-    made.update(_content(analyses, explanations, imprint))  # highdicom's own document copies and parses it all again
+    made.update(_content(films, explanations, imprint))  # highdicom's own document copies and parses it all again
     identify_private_codes(made, *(x.code for film in analyses for a in film.answers for x in a.findings))
     return encode(made)
 
 
 def _content(
-    films: Sequence[FilmAnalysis], explanations: Mapping[str, Sequence[Reference]], imprint: Imprint
+    films: Sequence[Film], explanations: Mapping[str, Sequence[Reference]], imprint: Imprint
 ) -> sr.ContainerContentItem:
     """Root of TID 1500: row 6 holds the groups, row 12 the remarks; one of the two is enough, and either may be alone.
 
@@ -69,7 +69,7 @@ def _content(
         ),
     )
     groups: Groups = []
-    for film in films:
+    for film in (f.found for f in films):
         groups += [_answers(film, answer) for answer in film.answers if answer.findings]
         groups += [_present(film, *said, explanations.get(film.film.sop_uid, ())) for said in film.present()]
     report = sr.ContainerContentItem(codes.REPORT_TITLE, template_id="1500")

@@ -28,7 +28,7 @@ def build(films: Sequence[Film], imprint: Imprint, predecessor: Predecessor | No
     made.ValueType, made.ContinuityOfContent = "CONTAINER", "SEPARATE"
     made.ConceptNameCodeSequence = [coded(codes.REPORT_TITLE)]
     sections = [_film(film, number, len(films)) for number, film in enumerate(films, 1)]
-    said = [_text(codes.COMMENT, remark) for remark in remarks(analyses, imprint.facts)]
+    said = [_text(codes.COMMENT, remark) for remark in remarks(films, imprint.facts)]
     made.ContentSequence = [*_context(imprint), *said, *sections]
     identify_private_codes(made, *(x.code for film in analyses for _, x in film.present()))
     return encode(made)

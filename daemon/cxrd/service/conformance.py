@@ -44,7 +44,7 @@ from cxrd.intake.receiving import HARD_PDU, MAX_PDU
 from cxrd.intake.server import HANDSHAKE_S
 from cxrd.peers import Profile
 from cxrd.report import codes
-from cxrd.report.composite import SHARED
+from cxrd.report.composite import SHARED, SHARED_WHERE_KNOWN
 from cxrd.report.facts import ReportFacts
 from cxrd.report.products import PRODUCTS
 from cxrd.settings import Settings
@@ -134,7 +134,7 @@ def attributes(settings: Settings) -> Mapping[ArtefactKind, Sequence[Attribute]]
                 found[tag].VR,
                 "ANAP" if tag not in blank[kind] or tag not in full[kind] else "VNAP" if _empty(blank[kind][tag]) else
                 "ALWAYS",
-                "the film" if found[tag].keyword in SHARED else "cxrd",
+                "the film" if found[tag].keyword in {*SHARED, *SHARED_WHERE_KNOWN} else "cxrd",
             )
             for tag in sorted(found)
         ]  # fmt: skip
@@ -180,6 +180,9 @@ def _header(*, blank: bool) -> Dataset:
     header.SOPInstanceUID, header.StudyInstanceUID, header.SeriesInstanceUID = "1.2.3.1", "1.2.3.2", "1.2.3.3"
     header.Rows = header.Columns = 64
     if not blank:
+        issuer = Dataset()
+        issuer.UniversalEntityID, issuer.UniversalEntityIDType = "1.2.3", "ISO"
+        header.IssuerOfPatientID, header.IssuerOfPatientIDQualifiersSequence = "A", [issuer]
         for keyword, value in {
             "PatientName": "A^B", "PatientID": "1", "PatientBirthDate": "20000101", "PatientSex": "O",
             "ReferringPhysicianName": "C^D", "AccessionNumber": "1", "StudyID": "1", "StudyDescription": "CHEST",

@@ -110,7 +110,7 @@ def test_answers_differ_by_more_than_colour() -> None:
 
 def foot(image: NDArray[np.uint8]) -> bytes:
     """The line of the panel that says what was found on the whole."""
-    return (image[HEIGHT - 150 : HEIGHT - 125, -PANEL:].max(axis=2) > 100).tobytes()
+    return bytes((image[HEIGHT - 150 : HEIGHT - 125, -PANEL:].max(axis=2) > 100).tobytes())
 
 
 def test_nothing_found_nothing_determined_and_nothing_asked_look_different() -> None:

@@ -364,6 +364,42 @@ def test_a_patient_id_that_cannot_be_written_is_not_cut() -> None:
         shim(source, "ISO_IR 100")
 
 
+def test_an_accession_number_that_cannot_be_written_is_not_cut(tmp_path: Path) -> None:
+    """Cut, it may be another order's: it is left blank, and the report quotes it."""
+    number = "RADIOLOGY-2026-000017-1"
+    source = header(AccessionNumber=number)
+    made = build(analysis(source), source)
+    assert {""} == {parsed(artefact).AccessionNumber for artefact in made.values()}
+    assert {kind: [] for kind in ALL} == {kind: complaints(made[kind], tmp_path) for kind in ALL}
+    assert [True] * len(REPORTS) == [number in dsrdump(made[kind], tmp_path)[0] for kind in REPORTS]
+    longest = header(AccessionNumber="A" * 16)
+    assert {"A" * 16} == {parsed(a).AccessionNumber for a in build(analysis(longest), longest).values()}
+
+
+def issued() -> Dataset:
+    """Who gave a Patient ID out (PS3.3 table 10-18), in letters beyond ASCII."""
+    facility, made = Dataset(), Dataset()
+    facility.LocalNamespaceEntityID, facility.UniversalEntityID = "Köln Süd", "1.2.3.4"
+    facility.UniversalEntityIDType = "ISO"
+    made.UniversalEntityID, made.UniversalEntityIDType, made.IdentifierTypeCode = "1.2.3", "ISO", "PI"
+    made.AssigningFacilitySequence = [facility]
+    return made
+
+
+def test_a_patient_id_keeps_its_issuer(tmp_path: Path) -> None:
+    """In every object: the same number of another hospital is another patient."""
+    source = header(IssuerOfPatientID="Köln", IssuerOfPatientIDQualifiersSequence=[issued()])
+    made = build(analysis(source), source)
+    for artefact in made.values():
+        assert "Köln" == parsed(artefact).IssuerOfPatientID
+        assert [issued()] == list(parsed(artefact).IssuerOfPatientIDQualifiersSequence)
+    assert {kind: [] for kind in ALL} == {kind: complaints(made[kind], tmp_path) for kind in ALL}
+    plain = header()
+    assert all("IssuerOfPatientID" not in parsed(a) for a in build(analysis(plain), plain).values())
+    with pytest.raises(HeaderError, match="Issuer of Patient ID has 65"):
+        shim(film(IssuerOfPatientID="X" * 65), "ISO_IR 100")
+
+
 @pytest.mark.parametrize("term", [t for t in TERMS.values() if t.code.scheme == "SCT"], ids=lambda t: t.code.meaning)
 def test_snomed_identifiers_pass_their_check_digit(term: Any) -> None:
     """Verhoeff, as SNOMED CT defines it; public lists are full of invented ones."""
