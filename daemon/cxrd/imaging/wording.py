@@ -30,8 +30,14 @@ CHEST = _any(
     r"BRUST|RIPPE|POITRINE|POUMON|GRIL COSTAL|PECHO|PULMO|COSTILL|POLMON|PEITO|BORSTKAS|LONGEN|BROSTKORG",
     r"KLATK|PLUCA?\b|ГРУД|ЛЕГКИ|ОГК|ΘΩΡΑΚ|ΠΝΕΥΜΟΝ|GOGUS|AKCIGER|胸|肺",
 )
+_LUMBAR = r"\bLUMB|LUMB(?:A[LR]|AIR|OSA)"
+"""Also inside of THORACOLUMBAR, but not of COLUMBUS."""
+
+_MAIN = r"^MAIN$|\bMAIN (?:DROITE?|GAUCHE|FACE|[DG]$)|\b(?:RADIO(?:GRAPHIE)?|RX|DE LA|DEUX) MAINS?\b"
+"""French for hand, where it stands alone, with its side, or as what is taken; MAIN ED is a place in many hospitals."""
+
 NOT_CHEST = _any(
-    r"SPINE|WIRBEL|\bBWS\b|COLUMNA|COLONN[AE]|COLUNA|RACHIS|LUMB|WERVEL|KOTPELARE|RYGGRAD|KREGOSLUP",
+    rf"SPINE|WIRBEL|\bBWS\b|COLUMNA|COLONN[AE]|COLUNA|RACHIS|{_LUMBAR}|WERVEL|KOTPELARE|RYGGRAD|KREGOSLUP",
     r"ПОЗВОНОЧ|ΣΠΟΝΔΥΛ|OMURGA|脊|椎",
 )
 """Parts that are named by a chest word (a thoracic spine)."""
@@ -41,14 +47,14 @@ ELSEWHERE = _any(
     r"PELVI|BECKEN|BASSIN|BACINO|\bBACIA\b|BEKKEN|MIEDNIC|\bТАЗА?\b|ΛΕΚΑΝ|骨盤|骨盆",
     r"KNEE|\bKNIE|GENOU|RODILLA|GINOCCHI|JOELHO|\bKNA|KOLAN|КОЛЕН|ΓΟΝΑΤ|\bDIZ\b|膝",
     r"SKULL|SCHADEL|\bCRAN[EI]|SCHEDEL|SKALLE|CZASZK|ЧЕРЕП|ΚΡΑΝΙ|KAFATAS|頭|颅|SINUS|NASENNEBEN",
-    r"SPINE|WIRBEL|RACHIS|COLUMNA|COLONN[AE]|COLUNA|LUMB|WERVEL|KOTPELARE|KREGOSLUP|ПОЗВОНОЧ|ΣΠΟΝΔΥΛ|OMURGA|椎",
+    rf"SPINE|WIRBEL|RACHIS|COLUMNA|COLONN[AE]|COLUNA|{_LUMBAR}|WERVEL|KOTPELARE|KREGOSLUP|ПОЗВОНОЧ|ΣΠΟΝΔΥΛ|OMURGA|椎",
     r"\bHIPS?\b|HUFTE|HANCHE|CADERA|QUADRIL|\bHEUP|\bHOFT|BIODR|ТАЗОБЕДР|ΙΣΧΙ|KALCA|髋|股関節",
     r"SHOULDER|SCHULTER|EPAULE|HOMBRO|SPALLA|OMBRO|SCHOUDER|\bAXEL\b|\bBARK|ПЛЕЧ|\bΩΜΟ|OMUZ|肩",
     r"ANKLE|SPRUNGGELENK|CHEVILLE|TOBILLO|CAVIGLIA|TORNOZELO|ENKEL|FOTLED|ГОЛЕНОСТОП|足関節|踝",
     r"WRIST|HANDGELENK|POIGNET|MUNECA|\bPOLSO|PUNHO|HANDLED|NADGARST|ЗАПЯСТ|EL BILEK|手関節|腕",
     r"ELBOW|ELLENBOGEN|\bCOUDE|\bCODO\b|GOMITO|COTOVELO|ELLEBOOG|ARMBAG|LOKIEC|ЛОКТ|DIRSEK|肘",
-    r"\bHANDS?\b|\bMANO\b|\bMAIN\b|КИСТ|\b[ΧX]ΕΡΙ|手|\bFOOT\b|\bFEET\b|\bFUSS|\bPIED\b|\bVOET|\bСТОП|足",
-    r"FEMUR|TIBIA|HUMERUS|MAMM|DENTAL|ZAHN",
+    rf"\bHANDS?\b|\bMANO\b|{_MAIN}|КИСТ|\b[ΧX]ΕΡΙ|手|\bFOOT\b|\bFEET\b|\bFUSS|\bPIED\b|\bVOET|\bСТОП|足",
+    r"FEMUR|TIBIA|HUMERUS|MAMM|\bDENTAL|ZAHN",
 )
 """Other parts, as descriptions name them; they count only where no chest word stands beside them."""
 

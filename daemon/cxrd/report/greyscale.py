@@ -1,7 +1,9 @@
 """The greyscale pipeline of a film as a presentation state states it (PS3.4 N.2): modality, VOI, presentation.
 
 A presentation state replaces what the image says, so what it leaves out is not applied; and it may not carry half of a
-pair. The rules are those by which cxrd itself shows the film.
+pair. The rules are those by which cxrd itself shows the film, but for two things: a window that hides the film is
+stated as the header has it, where cxrd stretches the greys by percentiles and notes it; and padding, which cxrd shows
+black, is left to the viewer, for no presentation state tells of it.
 """
 
 from __future__ import annotations

@@ -151,6 +151,34 @@ def test_descriptions_in_other_languages_name_another_part(words: str) -> None:
     assert names_other_part(plain(words))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MAIN ED PORTABLE",
+        "Main Campus XR 1",
+        "PORTABLE MAIN",
+        "INCIDENTAL",
+        "COLUMBUS ER 2",
+        "Columbia portable",
+        "Radiology Main",
+    ],
+)
+def test_places_that_hold_a_parts_letters_name_no_part(words: str) -> None:
+    """A department, a city, a word: the film is asked by its pixels."""
+    assert not names_other_part(plain(words))
+    assert names_chest(plain("Chest " + words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Main", "MAIN DROITE FACE", "main g", "Main_gauche", "Radiographie de la main", "RX MAIN D", "LUMBAR",
+     "Thoracolumbar", "thoraco-lumbale", "LUMB SP", "lombo-lumbosacral", "DENTAL", "Dental panoramic"],
+)  # fmt: skip
+def test_parts_that_share_letters_with_places_are_still_named(words: str) -> None:
+    """Alone, with a side, or in a compound."""
+    assert names_other_part(plain(words))
+
+
 @pytest.mark.parametrize("words", FOREIGN_CHESTS)
 def test_descriptions_in_other_languages_name_the_chest(words: str) -> None:
     """And no other part, whatever stands beside it."""
