@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -66,14 +66,24 @@ class Backfill:
                 actor="test",
             )
 
-    def step(self) -> bool:
-        """Do the next thing that is due; False when nothing is."""
+    def step(
+        self, *, meanwhile: Callable[[], None] = lambda: None, closing: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Do the next thing that is due; False when nothing is.
+
+        Parameters
+        ----------
+        meanwhile, closing : callable
+            Called when it is done and before it is closed; and before the transaction that closes it is committed.
+        """
         with self._database.write() as connection:
             now = self._database.now(connection) + self.ahead_s
             held = self._fetcher.claim(connection, now, owner="w1", lease_s=60.0)
         for step in self._fetcher(held):
+            meanwhile()
             with self._database.write() as connection:
                 step.effect(connection, self._database.now(connection))
+                closing()
         return bool(held)
 
     def run(self, ahead_s: float = 1e-3) -> None:

@@ -99,6 +99,9 @@ class Fetcher:
 
         def effect(connection: Connection, now: float) -> None:
             lanes.failed(connection, now, claim.lane, jitter=random())  # noqa: S311 - jitter is no secret
+            if not backfills.goes_on(connection, claim):
+                jobs.finish(connection, now, claim)
+                return
             jobs.release(connection, now, claim, error=str(error))
             if not is_slice(claim):
                 backfills.note(connection, now, claim, Outcome(state=FetchState.WAITING, reason=str(error)))
@@ -125,6 +128,9 @@ class Fetcher:
 
         def effect(connection: Connection, now: float) -> None:
             lanes.answered(connection, now, claim.lane)
+            if not backfills.goes_on(connection, claim):
+                jobs.finish(connection, now, claim)
+                return
             new = backfills.add_studies(connection, now, claim, found.studies)
             for half in halves or ():
                 backfills.add_slice(connection, now, claim.lane, int(claim.payload["backfill"]), half.plain())
@@ -168,6 +174,9 @@ class Fetcher:
 
         def effect(connection: Connection, now: float) -> None:
             lanes.answered(connection, now, claim.lane)
+            if not backfills.goes_on(connection, claim):
+                jobs.finish(connection, now, claim)
+                return
             if not is_slice(claim):
                 backfills.note(connection, now, claim, outcome)
             jobs.retry(connection, now, claim, delay_s=wait, error=outcome.reason)

@@ -108,6 +108,15 @@ def add_studies(connection: Connection, now: float, held: jobs.Claim, studies: M
     return new
 
 
+def goes_on(connection: Connection, held: jobs.Claim) -> bool:
+    """Whether the backfill of a claim was not cancelled; none cancels it before this transaction has ended.
+
+    To be asked after the lane's row was written, which is the order in which they are locked.
+    """
+    mine = select(_backfill.state).where(_backfill.id == int(held.payload["backfill"])).with_for_update()
+    return connection.execute(mine).scalar() == BackfillState.RUNNING
+
+
 def searched(connection: Connection, now: float, held: jobs.Claim, *, found: int, new: int, error: str = "") -> None:
     """Close a slice that was searched; ``error`` says why not to its end."""
     jobs.finish(connection, now, held)
@@ -187,14 +196,16 @@ def resume(connection: Connection, now: float, archive: str, *, actor: str) -> b
 
 def cancel(connection: Connection, now: float, archive: str, *, actor: str) -> bool:
     """Fetch nothing more; what is being fetched now is finished. False when the archive has no backfill."""
-    backfill_id = running(connection, archive)
+    mine = (_backfill.archive == archive, _backfill.state == BackfillState.RUNNING)
+    # locked first: a slice that is being closed has queued its studies, or sees that it must not
+    backfill_id = connection.execute(select(_backfill.id).where(*mine).with_for_update()).scalar()
     if backfill_id is None:
         return False
     waiting = (_job.kind == JobKind.FETCH, _job.lane == archive, _job.state.in_((*_OPEN[:2], JobState.DEAD)))
     over = {"state": JobState.DONE, "finished_at": now, "err": "cancelled"}
     connection.execute(update(schema.job).where(*waiting).values(**over))
-    mine = (_study.backfill_id == backfill_id, _study.state == FetchState.WAITING)
-    connection.execute(update(schema.backfill_study).where(*mine).values(state=FetchState.CANCELLED, at=now))
+    left = (_study.backfill_id == backfill_id, _study.state == FetchState.WAITING)
+    connection.execute(update(schema.backfill_study).where(*left).values(state=FetchState.CANCELLED, at=now))
     _end(connection, now, backfill_id, BackfillState.CANCELLED)
     audit.record(connection, now, What.BACKFILL_CANCELLED, archive, {"id": backfill_id}, actor=actor)
     return True
@@ -203,8 +214,7 @@ def cancel(connection: Connection, now: float, archive: str, *, actor: str) -> b
 def _end_if_done(connection: Connection, now: float, held: jobs.Claim) -> None:
     """End a backfill whose last job this was; two that see each other as the last take turns at its row."""
     backfill_id = int(held.payload["backfill"])
-    state = select(_backfill.state).where(_backfill.id == backfill_id).with_for_update()
-    if connection.execute(state).scalar() != BackfillState.RUNNING:
+    if not goes_on(connection, held):
         return
     left = [_job.kind == JobKind.FETCH, _job.lane == held.lane, _job.id != held.id]
     if any(connection.execute(select(exists().where(*left, _job.state == s))).scalar_one() for s in _OPEN):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -285,6 +286,57 @@ def test_it_rests_and_goes_on_and_ends_as_told(database: Database, payload: Payl
     assert "cancelled" == past.state()
     assert 2 == len(rows(database, "SELECT * FROM instance"))
     assert 3 == len(films)
+
+
+@pytest.mark.parametrize("what", ["searched", "halved", "study again", "away"])
+def test_what_is_under_way_when_it_is_cancelled_begins_nothing_more(
+    database: Database, payload: PayloadStore, pacs: StandInPacs, what: str
+) -> None:
+    """A search queues no study and no half, what did not come is not asked for again, and an archive is left alone."""
+    for day in ("20200103", "20200128"):
+        old_film(pacs.folder, day=day)
+    if what == "halved":
+        pacs.query.limit = 1
+    pacs.query.withholds = lambda _uid, _n: True
+    with listening(database, payload) as port:
+        pacs.query.knows["CXRD"] = ("127.0.0.1", port)
+        past = Backfill(database, archive(pacs.port))
+        if what == "study again":
+            assert past.step()
+            past.ahead_s = 1e-3
+        if what == "away":
+            pacs.stop()
+
+        def cancel() -> None:
+            with database.write() as connection:
+                assert backfills.cancel(connection, database.now(connection), "old", actor="test")
+
+        assert past.step(meanwhile=cancel)
+    assert [] == rows(database, "SELECT kind, state FROM job WHERE state != 'done'")
+    assert {"cancelled"} >= {state for state, *_ in past.outcomes().values()}
+    assert "cancelled" == past.state()
+
+
+def test_a_cancel_waits_for_a_search_that_is_being_closed(database: Database, pacs: StandInPacs) -> None:
+    """On PostgreSQL both may write at once; neither leaves a study in the queue."""
+    old_film(pacs.folder)
+    past = Backfill(database, archive(pacs.port))
+
+    def cancel() -> None:
+        with database.write() as connection:
+            backfills.cancel(connection, database.now(connection), "old", actor="test")
+
+    with ThreadPoolExecutor() as other:
+        begun: list[Future[None]] = []
+
+        def begin() -> None:
+            begun.append(other.submit(cancel))
+            wait(begun, 1.0)  # it waits for the lock; were there none, it would be done by now
+
+        assert past.step(closing=begin)
+        begun[0].result(30)
+    assert [] == rows(database, "SELECT kind, state FROM job WHERE state != 'done'")
+    assert ["cancelled"] == [state for state, *_ in past.outcomes().values()]
 
 
 def test_progress_tells_when_it_may_be_done(database: Database, payload: PayloadStore, pacs: StandInPacs) -> None:
