@@ -31,7 +31,7 @@ from cxrd.store.schema import InstanceState, JobKind
 from cxrd.store.steps import Step
 from cxrd.watch import metrics as m
 from cxrd.watch.logs import logger
-from cxrd.work.decoding import Decoders
+from cxrd.work.decoding import Decoders, Outcome
 from cxrd.work.shadow import Judged, Shadows, seen_by
 
 PNG_STORED = (cv2.IMWRITE_PNG_COMPRESSION, 0)  # half the CPU time of the fastest deflate, for half a megabyte
@@ -43,6 +43,8 @@ class _Study:
 
     claim: jobs.Claim
     named: dict[str, str] = field(default_factory=dict)  # SOP Instance UID of each image by the hash of its bytes
+    paths: dict[str, Path] = field(default_factory=dict)  # its file, likewise
+    lost: PayloadLost | None = None  # why it cannot be judged now
     marks: dict[str, tuple[InstanceState, str, str]] = field(default_factory=dict)
     films: list[Prepared] = field(default_factory=list)
     inference_id: int | None = None  # once the analysis is committed
@@ -141,7 +143,8 @@ class InferHandler:
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """Decode, judge and analyse; one step for each study."""
         rule = self._rule
-        studies = [self._read(claim, rule.plan) for claim in claims]
+        read = self._read(claims, rule.plan)
+        studies = [study for study in read if study.lost is None]
         self._screen(studies, rule.plan)
         films = [film for study in studies for film in study.films]
         analysed = analyse(rule.active, films, self._model_ran) if films else ()
@@ -162,24 +165,42 @@ class InferHandler:
                 for film in study.films
             ],
         )
+        for study in read:
+            if study.lost is not None:
+                raise study.lost  # the claims without a step are tried one by one: each waits with its own reason
 
-    def _read(self, claim: jobs.Claim, plan: Plan) -> _Study:
+    def _read(self, claims: Sequence[jobs.Claim], plan: Plan) -> list[_Study]:
+        """Decode the films of all claims side by side, and part them by study: bytes may belong to several."""
+        studies = [self._opened(claim) for claim in claims]
+        wanted = dict.fromkeys(path for study in studies for path in study.paths.values())
+        outcomes = self._decoders.prepare(list(wanted), plan)
+        for outcome in outcomes.values():
+            if isinstance(outcome, Prepared):
+                for stage, seconds in outcome.seconds.items():
+                    self._metrics.observe(m.STAGE, seconds, stage=stage)
+        for study in studies:
+            self._take_films(study, outcomes)
+        return studies
+
+    def _opened(self, claim: jobs.Claim) -> _Study:
         with self._database.read() as connection:
             instances = results.instances_of(connection, claim.study_uid)
-        by_path: Mapping[Path, str] = {self._payload.file(row.sha256): row.sop_uid for row in instances}
         study = _Study(claim, {row.sha256: row.sop_uid for row in instances})
-        for path, outcome in self._decoders.prepare(list(by_path), plan).items():
-            sop_uid = by_path[path]
+        try:
+            study.paths = {sha256: self._payload.file(sha256) for sha256 in study.named}
+        except PayloadLost as lost:
+            study.lost = lost
+        return study
+
+    def _take_films(self, study: _Study, outcomes: Mapping[Path, Outcome]) -> None:
+        found = [(study.named[sha256], outcomes[path]) for sha256, path in study.paths.items()]
+        study.lost = study.lost or next((outcome for _, outcome in found if isinstance(outcome, PayloadLost)), None)
+        for sop_uid, outcome in found if study.lost is None else ():
             match outcome:
                 case Prepared():
                     study.films.append(outcome)
-                    for stage, seconds in outcome.seconds.items():
-                        self._metrics.observe(m.STAGE, seconds, stage=stage)
                 case Refused():
                     self._refuse(study, sop_uid, outcome)
-                case PayloadLost():
-                    raise outcome
-        return study
 
     def _screen(self, studies: Sequence[_Study], plan: Plan) -> None:
         """Ask headers and pixels of all films at once, and part those that may not be judged from their studies."""

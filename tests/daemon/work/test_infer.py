@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -16,13 +17,14 @@ from cxrd.admission import RAW
 from cxrd.demo.samples import samples
 from cxrd.errors import InferenceError, Reason
 from cxrd.inference.engine import Classifier, Outputs, load
+from cxrd.pipeline import Plan
 from cxrd.settings import Settings, Work
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.telling import explain
 from cxrd.watch.metrics import Metrics
-from cxrd.work.decoding import Decoders
+from cxrd.work.decoding import Decoders, Outcome
 from cxrd.work.infer import InferHandler
 from cxrd.work.loop import Loop
 from support.datasets import DX, encoded, film
@@ -95,6 +97,36 @@ def test_a_payload_that_is_not_what_came_holds_up_its_own_study_only(
     assert [("done", "analysed"), ("ready", "received")] == states(database)
     ((error,),) = rows(database, "SELECT err FROM job WHERE study_uid = '1.2.1'")
     assert {"missing": "is missing", "altered": "has been altered"}[fault] in error
+
+
+def test_films_of_all_studies_are_decoded_side_by_side(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """One call for the whole batch; bytes of two studies are decoded once, and lost ones hold up both."""
+    asked: list[list[str]] = []
+
+    class Counting(Decoders):
+        def prepare(self, paths: Sequence[Path], plan: Plan) -> Mapping[Path, Outcome]:
+            asked.append([path.name for path in paths])
+            return super().prepare(paths, plan)
+
+    classifier = load(make_package(tmp_path / "models"), "cpu")
+    handler = InferHandler(database, payload, [classifier], Counting(0, 10), Settings(), Metrics())
+    mine, other, bad = receive(database, encoded(film()), payload, "1.2.1"), encoded(film()), b"garbage" * 100
+    for study in ("1.2.2", "1.2.3"):
+        shared = receive(database, other, payload, study)
+    refused = receive(database, bad, payload, "1.2.4")
+    lost = payload.put(encoded(film()))
+    for study in ("1.2.5", "1.2.6"):
+        arrive(database, int(study[-1]), study_uid=study, sha256=lost)
+    payload.path(lost).unlink()
+    infer(database, handler)
+    assert [mine, shared, refused, lost] == asked[0]
+    assert [[lost], [lost]] == asked[1:]  # each alone, to say why it waits
+    assert [("done", "analysed")] * 3 + [("done", "refused")] + [("ready", "received")] * 2 == states(database)
+    assert 2 == len(rows(database, "SELECT id FROM job WHERE kind = 'infer' AND err LIKE '%is missing%'"))
+    ((judged,),) = rows(database, "SELECT count(DISTINCT study_uid) FROM inference")
+    assert 3 == judged
 
 
 def send(database: Database, payload: PayloadStore, *films: Dataset) -> None:
