@@ -116,6 +116,8 @@ class Database:
         """
         with self._held(), _named(), self.engine.begin() as connection:
             if self._lock is None:
+                # an index over millions of rows takes its time, and so does the wait for another host that makes it
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('cxrd migrations'))"))
             found = MigrationContext.configure(connection).get_current_revision()
             if found and _is_newer(found):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from cxrd.errors import ConfigError, StoreError
 from cxrd.store import schema
 from cxrd.store.database import Database, refuse_network_filesystem
-from support.database import database_url
+from support.database import database_url, postgres_url
 from support.rows import arrive, rows
 from support.writers import die_inside, increment
 
@@ -46,6 +47,22 @@ def test_an_upgrade_twice_is_no_upgrade(database: Database) -> None:
     """Safe to run at every start."""
     database.upgrade()
     database.check_schema()
+
+
+def test_an_upgrade_may_take_longer_than_a_statement() -> None:
+    """On PostgreSQL: its own statements, and the wait for another host that is upgrading; then the limit is back."""
+    with postgres_url() as url, ThreadPoolExecutor() as other:
+        limited = Database(f"{url}?options=-c%20statement_timeout%3D500")
+        holder = create_engine(url)
+        with holder.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(hashtext('cxrd migrations'))"))
+            upgrading = other.submit(limited.upgrade)
+            wait([upgrading], 1.5)
+        holder.dispose()
+        upgrading.result(60)
+        limited.check_schema()
+        assert [("500ms",)] == rows(limited, "SHOW statement_timeout")
+        limited.dispose()
 
 
 def test_an_error_inside_rolls_everything_back(database: Database) -> None:
