@@ -191,7 +191,7 @@ class Source(Section):
 
     def allows(self, address: str) -> bool:
         """Whether a peer address (text form of IPv4 or IPv6) may use this source's AE title."""
-        return not self.hosts or any(_matches(host, address) for host in self.hosts)
+        return not self.hosts or any(is_at(host, address) for host in self.hosts)
 
     def trusts(self, shown: Shown | None) -> bool:
         """Whether a certificate may stand for this source; ``None`` is a caller without one."""
@@ -212,13 +212,14 @@ class Source(Section):
         return True
 
 
-def _matches(host: str, address: str) -> bool:
-    peer = ipaddress.ip_address(address)
+def is_at(host: str, address: str) -> bool:
+    """Whether a peer address (text form) is that of a host, given as an address, a network or a name."""
+    peer = getattr(seen := ipaddress.ip_address(address), "ipv4_mapped", None) or seen  # IPv4 at an IPv6 socket
     try:
         return peer in ipaddress.ip_network(host, strict=False)
     except ValueError:  # a name: ask the resolver now, because hospital DNS changes
         try:
-            return address in {info[4][0] for info in socket.getaddrinfo(host, None)}
+            return str(peer) in {info[4][0] for info in socket.getaddrinfo(host, None)}
         except OSError:
             return False
 
@@ -272,8 +273,14 @@ class Dicom(Section):
     def source_for(self, ae_title: str, address: str, shown: Shown | None = None) -> Source | None:
         """The source a caller is, or None when it may not speak to us."""
         if not self.sources:
-            return Source(name="any", ae_title=ae_title or "ANY", quiet_period_s=self.quiet_period_s)
+            return self.source_named("any", ae_title)
         return next((s for s in self.callers(ae_title, address) if s.trusts(shown)), None)
+
+    def source_named(self, name: str, ae_title: str) -> Source | None:
+        """The source that a caller was found to be, as it is configured now; None when it is not any more."""
+        if not self.sources:
+            return Source(name="any", ae_title=ae_title or "ANY", quiet_period_s=self.quiet_period_s)
+        return next((s for s in self.sources if s.name == name), None)
 
     def callers(self, ae_title: str, address: str) -> Iterator[Source]:
         """Sources that a caller may be by its AE title and address, whatever certificate it shows."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from cxrd import settings
 from cxrd.errors import ConfigError
+from cxrd.peers import Source
 
 COMPLETE = """
 [dicom]
@@ -124,6 +125,20 @@ def test_a_source_is_an_ae_title_at_an_address(tmp_path: Path, title: str, addre
     """Both must fit."""
     source = read(tmp_path, COMPLETE).dicom.source_for(title, address)
     assert expected == (source.name if source else None)
+
+
+@pytest.mark.parametrize(("address", "fits"), [("::ffff:10.0.0.5", True), ("::ffff:11.0.0.5", False), ("::1", False)])
+@pytest.mark.parametrize("host", ["10.0.0.0/8", "10.0.0.5", "pacs.hospital"])
+def test_an_ipv4_caller_is_known_at_an_ipv6_socket(
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    address: str,
+    fits: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """``bind = "::"`` shows it as ::ffff:a.b.c.d."""
+    found = [(None, None, None, "", ("10.0.0.5", 0))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: found)
+    assert fits is Source(name="pacs", ae_title="PACS", hosts=(host,)).allows(address)
 
 
 def test_a_missing_file_is_an_error_and_not_the_defaults(tmp_path: Path) -> None:

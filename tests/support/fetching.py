@@ -66,9 +66,7 @@ class Backfill:
                 actor="test",
             )
 
-    def step(
-        self, *, meanwhile: Callable[[], None] = lambda: None, closing: Callable[[], None] = lambda: None
-    ) -> bool:
+    def step(self, *, meanwhile: Callable[[], None] = lambda: None, closing: Callable[[], None] = lambda: None) -> bool:
         """Do the next thing that is due; False when nothing is.
 
         Parameters

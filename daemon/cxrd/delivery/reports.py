@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from pynetdicom import evt
@@ -10,7 +9,7 @@ from pynetdicom import evt
 from cxrd import commitment
 from cxrd.crashpoints import reach
 from cxrd.errors import StoreError
-from cxrd.peers import Destination
+from cxrd.peers import is_at
 from cxrd.settings import Settings
 from cxrd.store import commitments
 from cxrd.store.database import Database
@@ -53,7 +52,7 @@ class Reports:
 
     def teller(self, ae_title: str, address: str) -> str | None:
         """Name of the destination that calls, None when it is none that was asked to commit."""
-        known = (d for d in self._committing if d.ae_title == ae_title.strip() and _is_at(d, address))
+        known = (d for d in self._committing if d.ae_title == ae_title.strip() and is_at(d.host, address))
         return next((d.name for d in known), None)
 
     def __call__(self, event: evt.Event) -> tuple[int, None]:
@@ -81,10 +80,3 @@ class Reports:
         if heard.failed:
             self._log.error("objects were not committed and are sent again", destination=heard.dest, n=heard.failed)
         return SUCCESS, None
-
-
-def _is_at(destination: Destination, address: str) -> bool:
-    try:
-        return address in {info[4][0] for info in socket.getaddrinfo(destination.host, None)}
-    except OSError:
-        return False

@@ -228,7 +228,7 @@ class Listener:
         """Answer one C-STORE; every error becomes a status that keeps the object safe somewhere."""
         command: Any = event.request
         calling = str(event.assoc.requestor.ae_title).strip()
-        source = self._reception.source_of(event)
+        source = self._reception.source_of(event.assoc)
         name = source.name if source else "unknown"
         try:
             came: Incoming = command.DataSet

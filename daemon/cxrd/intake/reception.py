@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -82,9 +83,16 @@ class Reception:
         self._reports = reports
         self._lock = Lock()
         self._held: dict[Association, list[int]] = {}
+        # asked once: a resolver that is away must not make a stranger of who was let in
+        self._names: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
         self._log: Any = logger()
 
-    def source_of(self, event: evt.Event) -> Source | None:
+    def source_of(self, association: Association) -> Source | None:
+        """The source that asked for an association, as it is configured now; None when it is not any more."""
+        name = self._names.get(association, "")
+        return self._settings().source_named(name, str(association.requestor.ae_title).strip())
+
+    def _caller(self, event: evt.Event) -> Source | None:
         """Who a caller is: its AE title, address and certificate must fit one source."""
         requestor, connection = event.assoc.requestor, event.assoc.dul.socket
         asked: Any = requestor.primitive
@@ -95,7 +103,7 @@ class Reception:
         """Accept or reject."""
         asked: Any = event.assoc.requestor.primitive
         calling, called = (str(t).strip() for t in (asked.calling_ae_title, asked.called_ae_title))
-        source = self.source_of(event) or self._teller(calling, event.assoc.requestor.address)
+        source = self._caller(event) or self._teller(calling, event.assoc.requestor.address)
         if source is None:
             alike = next(self._settings().callers(calling, event.assoc.requestor.address), None)
             name, outcome = (alike.name, "certificate") if alike else ("unknown", "calling_ae")
@@ -108,6 +116,7 @@ class Reception:
             proposed = asked.presentation_context_definition_list
             told = self._reports is not None and self._reports.expected()
             event.assoc.acceptor.supported_contexts = contexts.answering(proposed, source, reports=told)
+            self._names[event.assoc] = source.name
             self._observer.association(source.name, "accepted")
 
     def _teller(self, calling: str, address: str) -> Source | None:

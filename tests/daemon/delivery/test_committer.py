@@ -256,6 +256,12 @@ def test_a_destination_that_is_no_source_may_report_and_not_store(
         assert AE("STRANGER").associate("127.0.0.1", port, contexts=wanted, ae_title="CXRD").is_rejected
 
 
+def test_a_teller_is_known_at_an_ipv6_socket(database: Database) -> None:
+    """Where an IPv4 caller is shown as ::ffff:a.b.c.d."""
+    reports = Reports(database, destined(database, 104, commit=True), Metrics())
+    assert ["pacs", None] == [reports.teller("PACS", f"::ffff:127.0.0.{n}") for n in (1, 2)]
+
+
 def test_nothing_is_asked_where_nobody_wants_to_know(database: Database, payload: PayloadStore, tmp_path: Path) -> None:
     """By default; and what waits ends when it is switched off."""
     with peer(tmp_path / "pacs", lambda _uid, _n: SUCCESS) as pacs:

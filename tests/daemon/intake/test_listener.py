@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -16,7 +18,7 @@ from cxrd.delivery.sender import Outgoing, send
 from cxrd.errors import Reason
 from cxrd.intake.contexts import TRANSFER_SYNTAXES
 from cxrd.intake.listener import KEPT_ASIDE, OUT_OF_RESOURCES, SUCCESS, Request
-from cxrd.peers import Destination
+from cxrd.peers import Destination, Source
 from cxrd.store import views
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
@@ -121,6 +123,35 @@ def test_strangers_are_rejected(door: Door, title: str, called: str, outcome: st
     """An unknown AE title, a known one from the wrong address, and a call for somebody else."""
     assert door.associate(title, called).is_rejected
     assert [outcome] == [o for _, o in door.noted.associations]
+
+
+def test_a_caller_that_was_let_in_is_asked_for_by_name_no_more(
+    database: Database, payload: PayloadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resolver that goes away leaves its films alone; a source that is taken out of the configuration does not."""
+    known = Source(name="pacs", ae_title="PACS", hosts=("pacs.hospital",), quiet_period_s=0)
+    asked: list[Any] = []
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, *more: Any, **named: Any) -> Any:
+        if host != "pacs.hospital":
+            return real(host, *more, **named)
+        asked.append(host)
+        if len(asked) > 1:
+            raise OSError("no resolver")
+        return [(None, None, None, "", ("127.0.0.1", 0))]
+
+    door = Door(database, payload, sources=(known,))
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    try:
+        association = door.associate()
+        assert [SUCCESS] * 2 == [association.send_c_store(film()).Status for _ in range(2)]
+        assert ["pacs.hospital"] == asked
+        door.listener.follow(door.settings.model_copy(update={"sources": (SOURCES[1],)}))
+        assert OUT_OF_RESOURCES == association.send_c_store(film()).Status
+        association.release()
+    finally:
+        door.listener.stop()
 
 
 @pytest.mark.parametrize("sop_class", [CR, DX])
