@@ -49,7 +49,7 @@ class Claim:
     attempts : int
         Claims so far, this one included.
     crashes : int
-        Workers that died holding it.
+        Workers that died holding it, since one came to the end of it.
     """
 
     id: int
@@ -148,18 +148,24 @@ def finish(connection: Connection, now: float, held: Claim) -> None:
 
 
 def retry(connection: Connection, now: float, held: Claim, *, delay_s: float, error: str) -> None:
-    """Give a claim back to be tried after ``delay_s`` seconds."""
-    _mine(connection, held, state=waiting_state(delay_s), due=now + delay_s, lease_until=None, err=error)
+    """Give a claim back to be tried after ``delay_s`` seconds.
+
+    Its crashes are forgotten: a worker came to the end of it, so those that died before did not die of it.
+    """
+    _mine(connection, held, state=waiting_state(delay_s), due=now + delay_s, lease_until=None, crashes=0, err=error)
 
 
 def release(connection: Connection, now: float, held: Claim, *, error: str = "") -> None:
-    """Give a claim back unharmed."""
-    again = {"state": JobState.READY, "due": now, "lease_until": None, "attempts": held.attempts - 1}
+    """Give a claim back unharmed; its crashes are forgotten as by :func:`retry`."""
+    again = {"state": JobState.READY, "due": now, "lease_until": None, "attempts": held.attempts - 1, "crashes": 0}
     _mine(connection, held, **again | ({"err": error} if error else {}))
 
 
 def release_all(connection: Connection, now: float, owner: str, *, error: str) -> int:
-    """Give back, with the error but unharmed, whatever a worker holds that lost sight of its claims; how many."""
+    """Give back, with the error but unharmed, whatever a worker holds that lost sight of its claims; how many.
+
+    Crashes are kept: it may not have come to any of them.
+    """
     mine = and_(_job.owner == owner, _job.state == JobState.LEASED)
     ready = {"state": JobState.READY, "due": now, "lease_until": None, "attempts": _job.attempts - 1, "err": error}
     return connection.execute(update(schema.job).where(mine).values(**ready)).rowcount

@@ -199,6 +199,35 @@ def test_a_poisonous_job_dies_and_is_named(database: Database) -> None:
     assert [("operator",)] == rows(database, "SELECT actor FROM audit WHERE what = 'job_requeued'")
 
 
+@pytest.mark.parametrize("word", ["retry", "release"])
+def test_a_job_that_waits_for_long_does_not_die_of_unrelated_deaths(database: Database, word: str) -> None:
+    """Each worker that comes to the end of it shows that it was not the job that killed the others."""
+    arrive(database, 1)
+    for n in range(4):
+        claim(database, owner=f"w{n}")
+        reap(database, dead=[f"w{n}"])
+        assert [("ready", 1)] == rows(database, "SELECT state, crashes FROM job")
+        (held,) = claim(database)
+        with database.write() as connection:
+            now = database.now(connection)
+            if word == "retry":
+                jobs.retry(connection, now, held, delay_s=0, error="the PACS does not answer")
+            else:
+                jobs.release(connection, now, held)
+    assert [("ready", 0)] == rows(database, "SELECT state, crashes FROM job")
+
+
+def test_a_worker_that_lost_sight_of_its_claims_clears_no_suspect(database: Database) -> None:
+    """It gives back what it may never have come to."""
+    arrive(database, 1)
+    claim(database)
+    reap(database, dead=["w1"])
+    claim(database, owner="w2")
+    with database.write() as connection:
+        jobs.release_all(connection, database.now(connection), "w2", error="the store was away")
+    assert [("ready", 1)] == rows(database, "SELECT state, crashes FROM job")
+
+
 def test_a_living_workers_lease_is_left_alone(database: Database) -> None:
     """Heartbeats push the end of the lease."""
     arrive(database, 1)

@@ -127,9 +127,9 @@ class Queue(RuleBasedStateMachine):
             case "bury":
                 job.give_back(state="ready" if moved else "dead", attempts=attempts, err="never")
             case "retry":
-                job.give_back(state="ready", due=self.now + 3, err="later")
+                job.give_back(state="ready", due=self.now + 3, crashes=0, err="later")
             case "release":
-                job.give_back(state="ready", due=self.now, attempts=claim.attempts - 1)
+                job.give_back(state="ready", due=self.now, attempts=claim.attempts - 1, crashes=0)
 
     @rule(dead=st.sets(OWNERS, max_size=1))
     def the_dead_are_reaped(self, dead: set[str]) -> None:
