@@ -9,7 +9,6 @@
     ├── Refused               an object that cannot be analysed; .reason is a bounded code
     ├── PayloadLost           bytes that a row names are missing or altered: one job's trouble (retryable)
     ├── StoreError            database, payload store or machine does not do its part: everybody's trouble (retryable)
-    │   └── Conflict          a SOP Instance UID arrived again with other bytes
     └── DeliveryError         a destination did not take an object; .retryable says whether to try again
 
 Branches are cut by *who can act*: an operator on ConfigError and PackageError, the sending system on
@@ -133,12 +132,6 @@ class StoreError(CxrdError):
     """The database or the payload store cannot take the work now; the sender should keep it."""
 
     retryable = True
-
-
-class Conflict(StoreError):
-    """A SOP Instance UID arrived again with other bytes: kept aside, never overwritten."""
-
-    retryable = False
 
 
 class DeliveryError(CxrdError):
