@@ -67,12 +67,12 @@ class Database:
             file.parent.mkdir(parents=True, exist_ok=True)
             refuse_network_filesystem(file.parent, Path("/proc/mounts"))
             self._lock = file.with_name(file.name + ".lock")
-            self.engine = create_engine(parsed, connect_args={"timeout": 30})
+            self.engine = create_engine(parsed, connect_args={"timeout": 30}, hide_parameters=True)
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
             ours = {name: value for name, value in POSTGRES_CONNECTION.items() if name not in parsed.query}
-            self.engine = create_engine(parsed, pool_pre_ping=True, connect_args=ours)
+            self.engine = create_engine(parsed, pool_pre_ping=True, connect_args=ours, hide_parameters=True)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import traceback
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -133,3 +134,13 @@ def test_a_link_to_a_network_filesystem_is_followed(tmp_path: Path) -> None:
     table.write_text(f"/dev/sda1 / ext4 rw 0 0\nnas:/x {share} nfs4 rw 0 0\n")
     with pytest.raises(ConfigError, match="network filesystem"):
         refuse_network_filesystem(link, table)
+
+
+def test_an_error_tells_no_value_of_a_statement(database: Database) -> None:
+    """Errors end in the log with those that caused them, and rows hold patients."""
+    row = {"it": "MUELLER"}
+    with pytest.raises(StoreError) as caught, database.write() as connection:
+        connection.execute(text("INSERT INTO nowhere (patient_id) VALUES (:it)"), row)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "INSERT INTO nowhere" in told
+    assert "MUELLER" not in told
