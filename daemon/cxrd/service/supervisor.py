@@ -15,7 +15,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -32,6 +31,7 @@ from cxrd import __version__
 from cxrd.errors import ConfigError, CxrdError, StoreError
 from cxrd.intake.doors import open_doors
 from cxrd.service.choosing import check_thresholds, registered
+from cxrd.service.metrics_folder import metrics_folder
 from cxrd.service.reloading import check_tls, review, tell
 from cxrd.service.roles import run_role
 from cxrd.settings import Settings
@@ -96,7 +96,7 @@ class Supervisor:
         self._asked_to_reload = False
         self._terminal = os.isatty(0)  # a SIGHUP that takes it away is the end, not a wish to reload
         self._wake_read, self._wake_write = os.pipe()
-        self._metrics_dir = tempfile.mkdtemp(prefix="cxrd-metrics-")
+        self._metrics_dir = ""
         self._log: Any = logger()
 
     def _family(self, settings: Settings) -> dict[str, Child]:
@@ -107,6 +107,10 @@ class Supervisor:
 
     def run(self, on_start: Callable[[], None] = lambda: None) -> None:
         """Run until drained."""
+        with metrics_folder() as self._metrics_dir:
+            self._run(on_start)
+
+    def _run(self, on_start: Callable[[], None]) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir  # prometheus_client reads it when a child imports it
         self._audit(What.CONFIG_LOADED, {"digest": self._settings.fingerprint(), "version": __version__})
         with self._signal_handlers():
