@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from socket import socket
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from pydicom import Dataset, uid
 from pynetdicom import AE, evt
@@ -134,7 +135,8 @@ class Listener:
         self._reports = reports
         self._reception = Reception(lambda: self._settings, observer, places or Places(), reports)
         self._credentials = tls.Credentials(settings.tls) if settings.tls else None
-        self._names: dict[Association, str] = {}  # of associations that brought something
+        # of associations that brought something; one that ends without a word takes its name along
+        self._names: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
 
     def start(self) -> int:
         """Listen in threads of this process.

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from cxrd.commitment import DUPLICATE_TRANSACTION, Reference, Report, wording
 from cxrd.store import audit, jobs, redelivery, schema
@@ -18,6 +18,8 @@ from cxrd.store.audit import What
 from cxrd.store.retry import backoff
 from cxrd.store.schema import JobKind, JobState
 
+ANSWERABLE_S = 7 * 86_400.0
+"""How long the answer to a question is waited for while newer ones are asked; one that comes later is not known."""
 RESEND_BASE_S, RESEND_CAP_S = 5.0, 600.0
 
 _commitment = schema.commitment.c
@@ -68,8 +70,11 @@ def uncommitted(connection: Connection, inference_id: int, dest: str) -> list[Re
 def ask(
     connection: Connection, now: float, transaction_uid: str, held: jobs.Claim, references: Sequence[Reference]
 ) -> None:
-    """Write a question down, before it is asked: from now on its answer may come."""
+    """Write a question down, before it is asked: from now on its answer may come, for ``ANSWERABLE_S``."""
     row = {"transaction_uid": transaction_uid, "inference_id": int(held.payload["inference_id"]), "dest": held.lane}
+    same = (_commitment.inference_id == row["inference_id"], _commitment.dest == held.lane)
+    old = (_commitment.answered_at.is_(None), _commitment.asked_at < now - ANSWERABLE_S)
+    connection.execute(delete(schema.commitment).where(*same, *old))  # a peer that never answers is asked for ever
     objects = [reference.sop_uid for reference in references]
     connection.execute(
         insert(schema.commitment).values(**row, study_uid=held.study_uid, objects=objects, asked_at=now, failed=0)

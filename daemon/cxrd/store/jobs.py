@@ -26,6 +26,7 @@ PAYLOAD_VERSION = 1
 STAT_PRIORITY = 0
 ROUTINE_PRIORITY = 50
 FETCH_PRIORITY = 90
+FORGOTTEN_S = 86_400.0
 PARK_S = 60.0
 """What is not due within this many seconds is delayed instead of ready (engine rule 7)."""
 
@@ -332,7 +333,11 @@ def debounce(connection: Connection, now: float, *, study_uid: str, priority: in
 
 
 def register_worker(connection: Connection, now: float, worker_id: str, *, role: str, version: str) -> None:
-    """Make a worker known before its first claim."""
+    """Make a worker known before its first claim, and forget those that have not beaten for a day.
+
+    Nobody else forgets a host that was drained or that died with its supervisor.
+    """
+    connection.execute(delete(schema.worker).where(schema.worker.c.beat_at < now - FORGOTTEN_S))
     boot = Path("/proc/sys/kernel/random/boot_id")
     row = {
         "id": worker_id,

@@ -172,6 +172,25 @@ def test_a_late_answer_counts_and_a_repeated_one_does_not(
     assert ["object_committed"] == answers(database, uid)
 
 
+def test_questions_that_nobody_answers_do_not_pile_up(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """What was asked within a week may still be answered; what is older gives way to the next question."""
+    with peer(tmp_path / "pacs", lambda _uid, _n: SUCCESS) as pacs:
+        pacs.commitments.silent = True
+        uid = stored(database, payload, pacs.port)
+        ask = committer(database, pacs.port)
+        for days in (8, 6, 0):
+            deliver(database, ask, later_s=0.001)
+            with database.write() as connection:
+                connection.exec_driver_sql(f"UPDATE commitment SET asked_at = asked_at - {days * 86400}")
+                connection.exec_driver_sql("UPDATE job SET state = 'ready', due = 0 WHERE kind = 'commitment'")
+        asked = [str(asked.TransactionUID) for _, asked in pacs.commitments.asked]
+    assert set(asked[1:]) == {one for (one,) in rows(database, "SELECT transaction_uid FROM commitment")}
+    assert None is hear(database, commitment.Report(asked[0], (uid,), {}))
+    assert commitments.Heard("pacs", 1, 0) == hear(database, commitment.Report(asked[1], (uid,), {}))
+
+
 def hear(database: Database, told: commitment.Report) -> commitments.Heard | None:
     """Write a report down."""
     with database.write() as connection:

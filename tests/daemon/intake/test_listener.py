@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
+from pynetdicom.association import Association
 from sqlalchemy import text
 
 from cxrd.delivery.sender import Outgoing, send
@@ -176,6 +178,16 @@ def test_bytes_are_kept_as_they_came(door: Door, database: Database, payload: Pa
     ((sha,),) = rows(database, "SELECT sha256 FROM instance")
     body = path.read_bytes().split(b"\x08\x00\x05\x00", 1)[1]
     assert payload.get(str(sha)).endswith(body)
+
+
+def test_an_association_that_ends_without_a_word_is_not_remembered(door: Door) -> None:
+    """A fault in pynetdicom's own thread tells nobody that the connection is closed."""
+    silent = Association(AE(), "acceptor")
+    door.listener._names[silent] = "its name"
+    door.listener._reception._names[silent] = "pacs"
+    del silent
+    gc.collect()
+    assert [0, 0] == [len(door.listener._names), len(door.listener._reception._names)]
 
 
 def test_many_senders_at_once(database: Database, payload: PayloadStore) -> None:

@@ -173,6 +173,18 @@ def test_a_dead_worker_is_forgotten_and_its_reaping_told(database: Database) -> 
     assert [(STUDY,)] == rows(database, "SELECT subject FROM audit WHERE what = 'job_reaped'")
 
 
+def test_a_worker_of_a_host_that_is_gone_is_forgotten_by_the_next_that_comes(database: Database) -> None:
+    """After a day; one that was silent for a while is still known."""
+    with database.write() as connection:
+        now = database.now(connection)
+        for name, silent_s in (("drained", 86_500), ("quiet", 86_300)):
+            jobs.register_worker(connection, now, name, role="infer", version="0")
+            moved = {"silent": silent_s, "name": name}
+            connection.execute(text("UPDATE worker SET beat_at = beat_at - :silent WHERE id = :name"), moved)
+        jobs.register_worker(connection, now, "new", role="infer", version="0")
+    assert [("new",), ("quiet",)] == rows(database, "SELECT id FROM worker ORDER BY id")
+
+
 def test_suspects_are_claimed_alone(database: Database) -> None:
     """A job whose worker died takes no innocent with it."""
     studies(database, 4)
