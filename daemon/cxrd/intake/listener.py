@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from socket import socket
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -198,10 +199,16 @@ class Listener:
         self._settings = settings
         self._observer.sources([source.name for source in settings.sources])
 
-    def stop(self) -> None:
-        """Stop listening; an association that is cut here leaves its unacknowledged object with the sender."""
+    def stop(self, *, drain_s: float = 0.0) -> None:
+        """Stop listening; open associations may end by themselves for ``drain_s`` seconds.
+
+        One that is cut then leaves its unacknowledged object with the sender.
+        """
         for server in self._servers:
             server.stop()
+        deadline = monotonic() + drain_s
+        while self._ae.active_associations and monotonic() < deadline:
+            sleep(0.05)
         self._ae.shutdown()
 
     def _most(self) -> int:

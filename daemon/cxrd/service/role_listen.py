@@ -13,9 +13,12 @@ from cxrd.tls import Fault
 from cxrd.watch.lifeline import wait_for
 from cxrd.watch.listening import ListenerMetrics
 
+DRAIN_S = 5.0
+"""Enough for an object on its way; some peers keep an association open all day, and a stop must not wait for them."""
+
 
 def run(parts: Parts) -> None:
-    """Accept C-STORE until told to stop; associations in progress are finished first."""
+    """Accept C-STORE until told to stop; associations in progress have ``DRAIN_S`` seconds to end."""
     reports = Reports(parts.database, parts.settings, parts.metrics)
     listener = Listener(
         parts.settings.dicom,
@@ -36,4 +39,4 @@ def run(parts: Parts) -> None:
     parts.follow(follow)
     parts.ready()
     wait_for(parts.stop)
-    listener.stop()
+    listener.stop(drain_s=DRAIN_S)

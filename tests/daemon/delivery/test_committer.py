@@ -11,6 +11,7 @@ import pytest
 from pydicom.uid import generate_uid
 from pynetdicom import AE, build_role
 from pynetdicom.presentation import build_context
+from sqlalchemy import text
 
 from cxrd import commitment
 from cxrd.commitment import Reference
@@ -183,7 +184,7 @@ def test_questions_that_nobody_answers_do_not_pile_up(
         for days in (8, 6, 0):
             deliver(database, ask, later_s=0.001)
             with database.write() as connection:
-                connection.exec_driver_sql(f"UPDATE commitment SET asked_at = asked_at - {days * 86400}")
+                connection.execute(text("UPDATE commitment SET asked_at = asked_at - :s"), {"s": days * 86400})
                 connection.exec_driver_sql("UPDATE job SET state = 'ready', due = 0 WHERE kind = 'commitment'")
         asked = [str(asked.TransactionUID) for _, asked in pacs.commitments.asked]
     assert set(asked[1:]) == {one for (one,) in rows(database, "SELECT transaction_uid FROM commitment")}

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from cxrd.store.payload import PayloadStore
 from support import bombs
 from support.datasets import CR, DX, encoded, film
 from support.door import SOURCES, Door
+from support.node import until
 
 
 @pytest.fixture
@@ -188,6 +190,33 @@ def test_an_association_that_ends_without_a_word_is_not_remembered(door: Door) -
     del silent
     gc.collect()
     assert [0, 0] == [len(door.listener._names), len(door.listener._reception._names)]
+
+
+def test_an_object_on_its_way_is_answered_before_a_listener_leaves(door: Door, database: Database) -> None:
+    """Nobody new is let in meanwhile."""
+    stopping: list[Future[None]] = []
+    with ThreadPoolExecutor() as other:
+
+        def stop() -> None:
+            stopping.append(other.submit(door.listener.stop, drain_s=60.0))
+            wait(stopping, 1.0)
+
+        sending, idle = door.associate(), door.associate()
+        door.before_answer(stop)
+        assert SUCCESS == sending.send_c_store(film()).Status
+        assert not door.associate().is_established
+        sending.release()
+        assert idle.is_established
+        idle.release()
+        stopping[0].result(60)
+    assert 1 == len(rows(database, "SELECT * FROM instance"))
+
+
+def test_an_association_that_stays_open_is_cut_when_a_listener_leaves(door: Door) -> None:
+    """Some peers keep one all day."""
+    idle = door.associate()
+    door.listener.stop(drain_s=0.1)
+    until(lambda: not idle.is_established, seconds=30, what="it is cut")
 
 
 def test_many_senders_at_once(database: Database, payload: PayloadStore) -> None:
