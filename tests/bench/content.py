@@ -57,7 +57,7 @@ class Bench:
     def _head(self) -> FilmContent:
         return FilmContent(CONTENT.classes, FilmContentOptions.model_validate(self.recipe.model)).eval()
 
-    @torch.inference_mode()
+    @torch.no_grad()  # heads are fitted on what this gives
     def _features(self, films: Tensor) -> Tensor:
         return torch.cat([self.model.seen(part.float() / 255)[1] for part in torch.split(films, BATCH)])
 
