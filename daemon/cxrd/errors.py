@@ -8,6 +8,7 @@
     ├── InferenceError        a model was fed, or gave, something that cannot be judged
     ├── Refused               an object that cannot be analysed; .reason is a bounded code
     ├── PayloadLost           bytes that a row names are missing or altered: one job's trouble (retryable)
+    ├── Unstorable            a value that the database does not take: one job's trouble, and for good
     ├── StoreError            database, payload store or machine does not do its part: everybody's trouble (retryable)
     └── DeliveryError         a destination did not take an object; .retryable says whether to try again
 
@@ -132,6 +133,10 @@ class StoreError(CxrdError):
     """The database or the payload store cannot take the work now; the sender should keep it."""
 
     retryable = True
+
+
+class Unstorable(CxrdError):
+    """The database takes no such value, whoever tries how often; the work that holds it cannot end otherwise."""
 
 
 class DeliveryError(CxrdError):

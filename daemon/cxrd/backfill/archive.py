@@ -17,7 +17,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from cxrd.backfill.slices import Slice
 from cxrd.delivery.finder import PENDING, Questions, identifier
-from cxrd.delivery.sender import opened
+from cxrd.delivery.sender import comment_of, opened
 from cxrd.errors import DeliveryError
 from cxrd.imaging.wording import names_other_part, plain
 from cxrd.peers import Archive
@@ -156,7 +156,7 @@ class Link(Questions):
                 hint="let its administrator add our AE title with host and port, or set move_to",
             )
         failed = int(last.get("NumberOfFailedSuboperations", 0) or 0)
-        return Moved(status, failed, str(last.get("ErrorComment", "") or ""))
+        return Moved(status, failed, comment_of(last))
 
     def _images_of(self, study_uid: str, series_uid: str) -> set[str]:
         told = self.ask("IMAGE", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID="")

@@ -23,6 +23,7 @@ from cxrd.errors import ConfigError, DeliveryError
 from cxrd.peers import Archive
 from cxrd.settings import Settings
 from cxrd.store import backfills, jobs, lanes
+from cxrd.store.arrivals import UID_LENGTH
 from cxrd.store.backfills import Outcome
 from cxrd.store.database import Database
 from cxrd.store.retry import backoff
@@ -122,6 +123,11 @@ class Fetcher:
     def _searched(self, claim: jobs.Claim, found: Found, error: str = "") -> Step:
         part = Slice.of(claim.payload["slice"])
         halves = part.halves() if found.cut_off else None
+        studies = {uid: date for uid, date in found.studies.items() if len(uid) <= UID_LENGTH}
+        if len(studies) < len(found.studies):
+            error = (
+                error or f"{len(found.studies) - len(studies)} studies have a UID of more than {UID_LENGTH} characters"
+            )
         if found.cut_off and halves is None:
             error = error or "more studies in a minute than the archive tells of"
             self._log.error("slice not searched to its end", archive=claim.lane, slice=str(part), why=error)
@@ -131,10 +137,10 @@ class Fetcher:
             if not backfills.goes_on(connection, claim):
                 jobs.finish(connection, now, claim)
                 return
-            new = backfills.add_studies(connection, now, claim, found.studies)
+            new = backfills.add_studies(connection, now, claim, studies)
             for half in halves or ():
                 backfills.add_slice(connection, now, claim.lane, int(claim.payload["backfill"]), half.plain())
-            backfills.searched(connection, now, claim, found=len(found.studies), new=new, error=error)
+            backfills.searched(connection, now, claim, found=len(studies), new=new, error=error)
 
         return Step(claim, effect)
 

@@ -22,7 +22,7 @@ from cxrd.crashpoints import reach
 from cxrd.delivery.knocking import knock
 from cxrd.delivery.reports import Reports
 from cxrd.delivery.sender import opened
-from cxrd.errors import ConfigError, DeliveryError
+from cxrd.errors import DeliveryError
 from cxrd.peers import Destination
 from cxrd.settings import Settings
 from cxrd.store import commitments, jobs, lanes
@@ -80,8 +80,8 @@ class Committer:
 
     def _ask(self, claim: jobs.Claim) -> Step:
         destination = self._destinations.get(claim.lane)
-        if destination is None:  # it was claimed a moment before the configuration changed
-            raise ConfigError(f"destination {claim.lane} is not to commit any more")
+        if destination is None:  # it was claimed a moment before it left the configuration, or need not commit any more
+            return Step(claim, lambda connection, now: jobs.finish(connection, now, claim))
         with self._database.read() as connection:
             waiting = commitments.uncommitted(connection, int(claim.payload["inference_id"]), claim.lane)
         if not waiting:

@@ -6,7 +6,7 @@ tried again with growing waits. Only a permanent answer buries a job, and an ope
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import random
 from time import perf_counter
 from typing import Any
@@ -19,6 +19,7 @@ from cxrd.delivery.knocking import knock
 from cxrd.delivery.sender import Outcome, Outgoing, SendResult, send
 from cxrd.errors import ConfigError
 from cxrd.findings import ArtefactKind
+from cxrd.peers import Destination
 from cxrd.settings import Settings
 from cxrd.store import commitments, jobs, lanes, results
 from cxrd.store.database import Database
@@ -89,7 +90,7 @@ class Courier:
                 row.sop_uid,
                 str(ExplicitVRLittleEndian),  # what report writes, once and for all
                 self._payload.file(row.sha256),
-                attempted=row.first_sent_at is not None,
+                attempted=row.attempted,
             )
             for row in waiting
         ]
@@ -100,16 +101,24 @@ class Courier:
         self._metrics.observe(m.STAGE, perf_counter() - started, stage="deliver")
         for answer in answers:
             self._metrics.count(m.DELIVERIES, destination=destination.name, outcome=str(answer.outcome))
-        return self._close(claim, answers, {row.sop_uid: row.kind for row in waiting})
+        return self._close(claim, destination, answers, {row.sop_uid: row for row in waiting})
 
     def _wait(self, claim: jobs.Claim) -> float:
         delivery = self._settings.delivery
         return backoff(claim.attempts, base_s=delivery.backoff_base_s, cap_s=delivery.backoff_cap_s, jitter=random())  # noqa: S311 - jitter
 
-    def _close(self, claim: jobs.Claim, answers: Sequence[SendResult], kinds: dict[str, str]) -> Step:
+    def _close(
+        self,
+        claim: jobs.Claim,
+        destination: Destination,
+        answers: Sequence[SendResult],
+        sent: Mapping[str, results.Undelivered],
+    ) -> Step:
         rejected = [a for a in answers if a.outcome is Outcome.REJECTED]
         again = [a for a in answers if a.outcome is Outcome.RETRY]
-        report_stored = any(a.outcome is Outcome.STORED and ArtefactKind(kinds[a.sop_uid]).is_report for a in answers)
+        report_stored = any(
+            a.outcome is Outcome.STORED and ArtefactKind(sent[a.sop_uid].kind).is_report for a in answers
+        )
         wait = self._wait(claim)
         for answer in (*rejected, *again):
             self._log.warning(
@@ -117,7 +126,6 @@ class Courier:
                 answer=answer.message, again_in_s=round(wait, 1) if again and not rejected else None,
             )  # fmt: skip
 
-        commit = self._destinations[claim.lane].commit
         unheard = bool(answers) and all(a.status is None and a.outcome is Outcome.RETRY for a in answers)
 
         def effect(connection: Connection, now: float) -> None:
@@ -129,7 +137,10 @@ class Courier:
                 if answer.outcome is Outcome.STORED:
                     results.mark_stored(connection, now, answer.sop_uid, claim.lane, answer.status or 0)
                 else:
-                    results.mark_failed(connection, now, answer.sop_uid, claim.lane, answer.status, answer.message)
+                    attempted = sent[answer.sop_uid].attempted
+                    results.mark_failed(
+                        connection, now, answer.sop_uid, claim.lane, answer.status, answer.message, attempted=attempted
+                    )
             if again:
                 jobs.retry(connection, now, claim, delay_s=wait, error=again[0].message)
             elif rejected:
@@ -137,7 +148,7 @@ class Courier:
             else:
                 results.settle(connection, now, claim.study_uid)
                 jobs.finish(connection, now, claim)
-                if commit:
+                if destination.commit:
                     commitments.await_commitment(connection, now, claim)
             if report_stored:
                 turnaround = now - results.last_received_at(connection, claim.study_uid)

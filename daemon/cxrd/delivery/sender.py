@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
@@ -255,8 +255,13 @@ def _send_one(
         return SendResult(item.sop_uid, Outcome.RETRY, None, "the association ended before an answer came")
     status = int(answer.Status)
     outcome = classify(status, attempted=item.attempted)
-    comment = str(answer.get("ErrorComment", "") or "")
+    comment = comment_of(answer)
     return SendResult(item.sop_uid, outcome, status, f"status 0x{status:04X}{': ' + comment if comment else ''}")
+
+
+def comment_of(answer: Dataset) -> str:
+    """What a peer says of a fault; a NUL in it would be no text for a database."""
+    return str(answer.get("ErrorComment", "") or "").replace("\0", " ").strip()
 
 
 def unreachable(association: Association, handshake: tls.Handshake | None) -> tuple[Outcome, None, str]:

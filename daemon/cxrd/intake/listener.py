@@ -40,7 +40,7 @@ from cxrd.intake.reception import Observer, Reception, Reports
 from cxrd.intake.server import Server
 from cxrd.peers import Dicom, Source
 from cxrd.store import arrivals, carriers
-from cxrd.store.arrivals import Arrival, Received
+from cxrd.store.arrivals import UID_LENGTH, Arrival, Received
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.watch.logs import logger
@@ -355,7 +355,7 @@ def _contradiction(header: Dataset, request: Request) -> tuple[Reason, str] | No
         return Reason.MISSING_UID, "the data set has no Study Instance UID, so no result could be filed"
     if _text(header, "SOPInstanceUID") != request.sop_uid:
         return Reason.MISSING_UID, "the SOP Instance UID of the data set is not that of the request"
-    if max(len(_text(header, k)) for k in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")) > 64:
+    if max(len(_text(header, k)) for k in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")) > UID_LENGTH:
         return Reason.MISSING_UID, "a UID is longer than 64 characters (PS3.5 9.1)"
     return None
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from cxrd.errors import Reason
-from cxrd.store import audit, backfills, carriers, jobs, schema
+from cxrd.store import audit, backfills, carriers, jobs, schema, studies
 from cxrd.store.audit import What
 from cxrd.store.schema import InstanceState, StudyState
+
+UID_LENGTH = 64
+"""Characters of a UID at most (PS3.5 section 9.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +71,10 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
         STORED; DUPLICATE when the same bytes are here already (nothing changes); CONFLICT when the SOP
         Instance UID is here with other bytes (kept aside, nothing is overwritten).
     """
-    _hold_study(connection, now, arrival)
-    i = schema.instance.c
-    known = connection.execute(select(i.sha256, i.removed_at).where(i.sop_uid == arrival.sop_uid)).first()
+    known = _known(connection, arrival.sop_uid)
+    if known is None or known.sha256 == arrival.sha256:  # a conflict makes no study
+        _hold_study(connection, now, arrival)
+        known = _known(connection, arrival.sop_uid)
     if known is not None and known.sha256 == arrival.sha256:
         if known.removed_at is not None:
             _restore(connection, now, arrival)
@@ -119,6 +123,11 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
     return Received.STORED
 
 
+def _known(connection: Connection, sop_uid: str) -> Row[str, float | None] | None:
+    i = schema.instance.c
+    return connection.execute(select(i.sha256, i.removed_at).where(i.sop_uid == sop_uid)).first()
+
+
 def _priority(connection: Connection, study_uid: str, *, urgent: bool) -> int:
     """Urgent before routine, and both before what we had an archive send."""
     if urgent:
@@ -156,7 +165,7 @@ def _hold_study(connection: Connection, now: float, arrival: Arrival) -> None:
     connection.execute(
         jobs.dialect_insert(connection, schema.study).values(**row).on_conflict_do_nothing(index_elements=["uid"])
     )
-    connection.execute(select(schema.study.c.uid).where(schema.study.c.uid == arrival.study_uid).with_for_update())
+    studies.hold(connection, arrival.study_uid)
 
 
 def _instance(now: float, arrival: Arrival) -> dict[str, object]:
@@ -178,10 +187,11 @@ def quarantine(  # noqa: PLR0913 - each is a column
     detail: str,
 ) -> None:
     """Keep an object aside with its reason; the same object again adds no row."""
-    q = schema.quarantine.c
+    q, sop_uid = schema.quarantine.c, sop_uid[:UID_LENGTH]  # what is longer is none, and is kept aside for that
     same = select(q.id).where(q.sop_uid == sop_uid, q.sha256 == sha256, q.reason == str(reason))
     if connection.execute(same.limit(1)).first():
         return
+    study_uid = study_uid[:UID_LENGTH]
     row = {"sop_uid": sop_uid, "study_uid": study_uid, "sha256": sha256, "size": size, "source": source}
     connection.execute(insert(schema.quarantine).values(**row, at=now, reason=str(reason), detail=detail))
     audit.record(connection, now, What.INSTANCE_QUARANTINED, sop_uid or sha256, {**row, "reason": str(reason)})

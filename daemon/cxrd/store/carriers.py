@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select, update
 
-from cxrd.store import jobs, schema
+from cxrd.store import jobs, schema, studies
 from cxrd.store.schema import JobKind, JobState
 
 _carrier, _job = schema.carrier.c, schema.job.c
@@ -44,6 +44,7 @@ def forget(connection: Connection, now: float) -> int:
 
 def _complete(connection: Connection, now: float, study_uid: str, quiet_period_s: float) -> None:
     """Let a study's analysis begin when its quiet period ends, unless another association still carries it."""
+    studies.hold(connection, study_uid)  # two associations that end together would each see the other
     another = select(_carrier.association).where(_carrier.study_uid == study_uid, _carrier.until > now).limit(1)
     if connection.execute(another).first():
         return

@@ -23,9 +23,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
-from cxrd.errors import ConfigError, StoreError
+from cxrd.errors import ConfigError, StoreError, Unstorable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 NETWORK_FILESYSTEMS = frozenset(
@@ -193,6 +193,10 @@ def _refuse_other_generation(found: str) -> None:
 def _named() -> Iterator[None]:
     try:
         yield
+    except DataError as error:
+        raise Unstorable(
+            f"the database takes no such value: {error.orig}", hint="report it: cxrd must not ask"
+        ) from error
     except DBAPIError as error:
         raise StoreError(f"the database refused: {error.orig}", hint="is it running, and is its disk full?") from error
     except SQLAlchemyError as error:

@@ -30,6 +30,9 @@ FORGOTTEN_S = 86_400.0
 PARK_S = 60.0
 """What is not due within this many seconds is delayed instead of ready (engine rule 7)."""
 
+BESIDE_THE_STUDY = frozenset({JobKind.COMMITMENT, JobKind.FETCH})
+"""Kinds of job whose end says nothing of how far a study is."""
+
 _job = schema.job.c
 
 
@@ -203,9 +206,9 @@ def _mine(connection: Connection, held: Claim, **values: Any) -> None:
 
 
 def _mourn(connection: Connection, now: float, job_id: int, kind: str, study_uid: str, error: str) -> None:
-    connection.execute(
-        update(schema.study).where(schema.study.c.uid == study_uid).values(state=StudyState.FAILED, reason=error)
-    )
+    if kind not in BESIDE_THE_STUDY:
+        failed = {"state": StudyState.FAILED, "reason": error}
+        connection.execute(update(schema.study).where(schema.study.c.uid == study_uid).values(**failed))
     audit.record(connection, now, What.JOB_DEAD, study_uid, {"job": job_id, "kind": str(kind), "error": error})
 
 

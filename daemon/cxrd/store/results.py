@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, exists, func, insert, select, update
 
 from cxrd.errors import Reason
 from cxrd.findings import ArtefactKind, StudyAnalysis, jsonable
-from cxrd.store import audit, jobs, remnants, schema
+from cxrd.store import audit, jobs, remnants, schema, studies
 from cxrd.store.audit import What
 from cxrd.store.schema import InstanceState, JobKind, JobState, StudyState
 
@@ -58,13 +58,19 @@ class Previous(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """An object that a destination has not taken; ``first_sent_at`` tells whether it was ever tried."""
+    """An object that a destination has not taken.
+
+    Attributes
+    ----------
+    attempted : bool
+        An earlier attempt got no answer, so the object may be there.
+    """
 
     sop_uid: str
     kind: str
     sop_class: str
     sha256: str
-    first_sent_at: float | None
+    attempted: bool
 
 
 def instances_of(connection: Connection, study_uid: str) -> list[InstanceRow]:
@@ -231,19 +237,20 @@ def undelivered(connection: Connection, inference_id: int, dest: str) -> list[Un
     """Objects of an analysis that a destination has not taken, reports last: by name, they stand after their images."""
     a, d = schema.artefact.c, schema.delivery.c
     rows = connection.execute(
-        select(a.sop_uid, a.kind, a.sop_class, a.sha256, d.first_sent_at)
+        select(a.sop_uid, a.kind, a.sop_class, a.sha256, d.first_sent_at.is_not(None) & d.status_code.is_(None))
         .join(schema.delivery, d.artefact_uid == a.sop_uid)
         .where(a.inference_id == inference_id, d.dest == dest, d.stored_at.is_(None))
         .order_by(a.kind, a.sop_uid)
     )
-    return [Undelivered(*row) for row in rows]
+    return [Undelivered(uid, kind, sop_class, sha256, bool(open_)) for uid, kind, sop_class, sha256, open_ in rows]
 
 
 def mark_attempt(connection: Connection, now: float, artefact_uid: str, dest: str) -> None:
-    """Note, before sending, that the object may reach the destination from now on."""
+    """Note, before sending, that the object may reach the destination from now on: there is no answer yet."""
     d = schema.delivery.c
-    first = (d.artefact_uid == artefact_uid) & (d.dest == dest) & d.first_sent_at.is_(None)
-    connection.execute(update(schema.delivery).where(first).values(first_sent_at=now))
+    mine = (d.artefact_uid == artefact_uid) & (d.dest == dest)
+    first = func.coalesce(d.first_sent_at, now)
+    connection.execute(update(schema.delivery).where(mine).values(first_sent_at=first, status_code=None))
 
 
 def mark_stored(connection: Connection, now: float, artefact_uid: str, dest: str, status: int) -> None:
@@ -252,13 +259,23 @@ def mark_stored(connection: Connection, now: float, artefact_uid: str, dest: str
     audit.record(connection, now, What.OBJECT_DELIVERED, artefact_uid, {"dest": dest, "status": status})
 
 
-def mark_failed(
-    connection: Connection, now: float, artefact_uid: str, dest: str, status: int | None, error: str
+def mark_failed(  # noqa: PLR0913 - each is a column
+    connection: Connection,
+    now: float,
+    artefact_uid: str,
+    dest: str,
+    status: int | None,
+    error: str,
+    *,
+    attempted: bool = False,
 ) -> None:
-    """Note that the destination did not take the object, and why; audited when the answer is new."""
+    """Note that the destination did not take the object, and why; audited when the answer is new.
+
+    ``attempted`` says that an attempt before this one had no answer: whatever this one's was, the object may be there.
+    """
     d = schema.delivery.c
     before = connection.execute(select(d.error).where(d.artefact_uid == artefact_uid, d.dest == dest)).scalar_one()
-    _delivery(connection, artefact_uid, dest, status_code=status, error=error)
+    _delivery(connection, artefact_uid, dest, status_code=None if attempted else status, error=error)
     if before != error:
         detail = {"dest": dest, "status": status, "error": error}
         audit.record(connection, now, What.OBJECT_REJECTED, artefact_uid, detail)
@@ -270,6 +287,7 @@ def settle(connection: Connection, now: float, study_uid: str) -> bool:
     A study that waits for a person stays failed, whatever else of it goes on. One whose results nobody asks for
     is at its end, and says why.
     """
+    studies.hold(connection, study_uid)
     newest = _newest(connection, study_uid)
     if newest is None or _stopped(connection, study_uid, newest):
         return False

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, delete, exists, func, select, update
 
-from cxrd.store import audit, jobs, schema
+from cxrd.store import audit, jobs, schema, studies
 from cxrd.store.audit import What
 from cxrd.store.remnants import HERE
 from cxrd.store.schema import JobKind, JobState, StudyState
@@ -95,8 +95,7 @@ def remove_objects(connection: Connection, now: float, study_uid: str, *, before
 
 def _hold_ended(connection: Connection, study_uid: str, before: float) -> bool:
     """Lock a study's row, as an arriving image does, and look again whether it has ended."""
-    held = select(_study.uid).where(_study.uid == study_uid).with_for_update()
-    if connection.execute(held).first() is None:
+    if not studies.hold(connection, study_uid):
         return False
     ended = select(_study.uid).where(_study.uid == study_uid, *_ended(before))
     return connection.execute(ended).first() is not None

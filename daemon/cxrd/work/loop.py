@@ -127,10 +127,12 @@ class Loop:
 
     def _failure(self, claim: jobs.Claim, error: Exception) -> Effect:
         permanent = isinstance(error, CxrdError) and not error.retryable
+        # what waits for another system has counted its waits as attempts, and dies of no passing trouble of ours
+        patient = isinstance(error, CxrdError) and bool(claim.lane)
         message = str(error) if isinstance(error, CxrdError) else f"{type(error).__name__}: {error}"
 
         def effect(connection: Connection, now: float) -> None:
-            if permanent or claim.attempts >= self._settings.max_attempts:
+            if permanent or (claim.attempts >= self._settings.max_attempts and not patient):
                 jobs.bury(connection, now, claim, error=message)
             else:
                 delay = backoff(claim.attempts, base_s=1.0, cap_s=60.0, jitter=random())  # noqa: S311 - jitter

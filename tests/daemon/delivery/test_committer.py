@@ -21,7 +21,7 @@ from cxrd.demo.pacs import SUCCESS, StandInPacs
 from cxrd.intake.listener import Listener
 from cxrd.peers import Dicom, Source
 from cxrd.settings import Settings
-from cxrd.store import commitments
+from cxrd.store import commitments, interventions
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.watch.metrics import Metrics
@@ -29,7 +29,7 @@ from support.deliveries import courier, deliver, destined, peer, waiting
 from support.node import free_port, until
 from support.observing import Noted
 from support.orthanc import orthanc
-from support.rows import rows
+from support.rows import STUDY, rows
 
 STRANGERS = Dicom(bind="127.0.0.1", port=0, sources=(Source(name="ct", ae_title="CT"),))
 
@@ -291,6 +291,37 @@ def test_nothing_is_asked_where_nobody_wants_to_know(database: Database, payload
     assert not Settings().destinations
     with database.write() as connection:
         assert {} == commitments.oldest_age_by_dest(connection, database.now(connection))
+
+
+def test_a_question_in_hand_ends_when_its_destination_need_not_commit_any_more(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """It was claimed a moment before; the study was delivered, and stays so."""
+    with peer(tmp_path / "pacs", lambda _uid, _n: SUCCESS) as pacs:
+        stored(database, payload, pacs.port)
+        ask = committer(database, pacs.port)
+        with database.write() as connection:
+            held = ask.claim(connection, database.now(connection) + 1, owner="w1", lease_s=60)
+        ask.follow(Settings())
+        for step in ask(held):
+            with database.write() as connection:
+                step.effect(connection, database.now(connection))
+    assert "done" == job(database)[0]
+    assert [("delivered",)] == rows(database, "SELECT state FROM study")
+
+
+def test_asking_at_once_leaves_a_delivered_study_delivered(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """As the runbook says: `cxrd studies requeue` asks now; nothing of the study is begun again."""
+    with peer(tmp_path / "pacs", lambda _uid, _n: SUCCESS) as pacs:
+        stored(database, payload, pacs.port)
+    with database.write() as connection:
+        now = database.now(connection)
+        connection.execute(text("UPDATE job SET state = 'delayed', due = due + 900 WHERE kind = 'commitment'"))
+        assert 1 == interventions.requeue(connection, now, study_uid=STUDY, actor="operator")
+    assert "ready" == job(database)[0]
+    assert [("delivered",)] == rows(database, "SELECT state FROM study")
 
 
 def test_a_question_ends_when_its_destination_is_not_to_commit_any_more(

@@ -9,6 +9,7 @@ import pytest
 from cxrd.delivery.courier import Courier
 from cxrd.demo.pacs import SUCCESS
 from cxrd.errors import PayloadLost
+from cxrd.settings import Settings
 from cxrd.store import interventions, lanes
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
@@ -125,11 +126,33 @@ def test_a_duplicate_after_an_attempt_without_answer_is_success(
 def test_somebody_elses_object_under_our_uid_is_no_success(
     database: Database, payload: PayloadStore, tmp_path: Path
 ) -> None:
-    """A duplicate at the very first attempt."""
+    """A duplicate at the very first attempt; and at the second, when the first was answered or a person asked again."""
     waiting(database, payload)
-    with peer(tmp_path / "pacs", scripted(DUPLICATE)) as pacs:
-        deliver(database, courier(database, payload, pacs.port))
-    assert "dead" == state(database)[0]
+    with peer(tmp_path / "pacs", scripted(BUSY, DUPLICATE)) as pacs:
+        carry = courier(database, payload, pacs.port)
+        deliver(database, carry)
+        for _ in range(2):
+            deliver(database, carry)
+            assert ("dead", "failed") == state(database)
+            with database.write() as connection:
+                interventions.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
+        assert 3 == pacs.receipts.total()
+
+
+def test_a_delivery_in_hand_ends_by_the_configuration_it_began_with(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """Its destination is taken out of the configuration while it sends: what the PACS stored is noted."""
+    waiting(database, payload)
+
+    def reloaded(_uid: str, _receipt: int) -> int:
+        carry.follow(Settings())
+        return SUCCESS
+
+    with peer(tmp_path / "pacs", reloaded) as pacs:
+        carry = courier(database, payload, pacs.port)
+        deliver(database, carry)
+    assert ("done", "delivered") == state(database)
 
 
 def test_a_destination_that_left_the_configuration_is_named(database: Database, payload: PayloadStore) -> None:

@@ -6,11 +6,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from cxrd.delivery.sender import Outcome, Outgoing, classify, echo, send
+from cxrd.delivery.sender import Outcome, Outgoing, classify, comment_of, echo, send
 from cxrd.demo.pacs import StandInPacs
 from cxrd.errors import Refused
 from cxrd.intake.contexts import accepted
@@ -196,3 +196,11 @@ def test_a_file_that_is_no_object_is_refused(tmp_path: Path) -> None:
     path.write_text("no film")
     with pytest.raises(Refused):
         Outgoing.of(path)
+
+
+def test_what_a_peer_says_of_a_fault_is_text_for_a_database() -> None:
+    """PostgreSQL takes no NUL: the answer would be unstorable, and the object be sent for ever."""
+    answer = Dataset()
+    answer.ErrorComment = "no room\0in here\0"
+    assert "no room in here" == comment_of(answer)
+    assert "" == comment_of(Dataset())

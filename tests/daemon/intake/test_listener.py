@@ -88,6 +88,22 @@ def test_an_object_without_a_study_is_kept_aside_and_visible(door: Door, databas
     assert ["missing_uid"] == [row["reason"] for row in shown.quarantined]
 
 
+def test_a_conflict_makes_no_study(door: Door, database: Database) -> None:
+    """Its SOP Instance UID is known from another study: a study without an image would look late for ever."""
+    first = film()
+    assert [SUCCESS, KEPT_ASIDE] == [door.store(first), door.store(film(SOPInstanceUID=first.SOPInstanceUID))]
+    assert [(first.StudyInstanceUID,)] == rows(database, "SELECT uid FROM study")
+
+
+def test_a_uid_that_is_none_is_kept_aside(door: Door, database: Database) -> None:
+    """Longer than 64 characters, it has no place in a row; the object has."""
+    data = encoded(film(StudyInstanceUID="1." + "2" * 70, SOPInstanceUID="1.2.3"))
+    request = Request(SOURCES[0], "PACS", CR, "1.2.3", ExplicitVRLittleEndian, data)
+    assert KEPT_ASIDE == door.listener.store(request)[1]
+    ((reason, study),) = rows(database, "SELECT reason, study_uid FROM quarantine")
+    assert ("missing_uid", 64) == (reason, len(str(study)))
+
+
 def test_an_object_with_items_without_end_is_kept_aside(door: Door, database: Database) -> None:
     """It is named for what it is, and the process that every sender speaks to reads none of them."""
     data = bombs.ALL["a million items without a length"]()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import Any
 
 from cxrd.store import arrivals, carriers, interventions, jobs
@@ -59,6 +60,19 @@ def test_the_last_association_decides(database: Database) -> None:
     assert wait(database, came) >= 30
     close(database, "two")
     assert wait(database, came) <= 2.5
+
+
+def test_associations_that_end_together_let_their_study_go(database: Database) -> None:
+    """Each would see the other's row, and neither would be the last."""
+    came = come(database, "a", "one")
+    come(database, "b", "two")
+    other = Thread(target=close, args=(database, "two"))
+    with database.write() as connection:
+        carriers.let_go(connection, database.now(connection), "one")
+        other.start()
+        other.join(timeout=2)
+    other.join(timeout=30)
+    assert wait(database, came) <= 5
 
 
 def test_a_dead_listeners_association_ends_by_itself(database: Database) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import pytest
 
 from cxrd.errors import Reason
@@ -190,9 +192,45 @@ def test_an_attempt_is_remembered_from_before_the_first_byte(database: Database)
     with database.write() as connection:
         results.mark_attempt(connection, 123.0, f"9.{made}.0", "pacs")
         results.mark_attempt(connection, 456.0, f"9.{made}.0", "pacs")
+    assert [(123.0,), (None,)] == rows(database, "SELECT first_sent_at FROM delivery ORDER BY artefact_uid")
+    assert {f"9.{made}.0": True, f"9.{made}.1": False} == attempts(database, made)
+
+
+def attempts(database: Database, made: int) -> dict[str, bool]:
+    """Whether each object may be at its destination already."""
     with database.read() as connection:
-        attempts = {row.sop_uid: row.first_sent_at for row in results.undelivered(connection, made, "pacs")}
-    assert {f"9.{made}.0": 123.0, f"9.{made}.1": None} == attempts
+        return {row.sop_uid: row.attempted for row in results.undelivered(connection, made, "pacs")}
+
+
+def test_an_answer_ends_the_doubt_unless_an_attempt_before_it_had_none(database: Database) -> None:
+    """A refused object is not there; one whose answer was lost may be, whatever is answered later."""
+    arrive(database)
+    made = reported(database)
+    refused, lost = f"9.{made}.0", f"9.{made}.1"
+    for status in ({refused: 0xA700, lost: None}, {refused: 0xA700, lost: 0xA700}):
+        before = attempts(database, made)
+        with database.write() as connection:
+            for uid, answer in status.items():
+                results.mark_attempt(connection, 1.0, uid, "pacs")
+                results.mark_failed(connection, 1.0, uid, "pacs", answer, "no", attempted=before[uid])
+        assert {refused: False, lost: True} == attempts(database, made)
+
+
+def test_the_last_of_two_destinations_ends_the_study(database: Database) -> None:
+    """Both are done at the same moment: each transaction would count without the other's row."""
+    arrive(database)
+    made = reported(database, pacs=(ArtefactKind.SR,), archive=(ArtefactKind.SR,))
+    other = Thread(target=store_all, args=(database, made, "archive"))
+    with database.write() as connection:
+        now = database.now(connection)
+        for row in results.undelivered(connection, made, "pacs"):
+            results.mark_stored(connection, now, row.sop_uid, "pacs", 0)
+        results.settle(connection, now, STUDY)
+        other.start()
+        other.join(timeout=2)  # it waits for us, and must go on when we are done
+    other.join(timeout=30)
+    assert [("delivered",)] == rows(database, "SELECT state FROM study")
+    assert [(1,)] == rows(database, "SELECT count(*) FROM audit WHERE what = 'study_delivered'")
 
 
 def test_the_same_failure_is_audited_once(database: Database) -> None:

@@ -23,21 +23,22 @@ class Scripted:
 
     kind = JobKind.INFER
 
-    def __init__(self, act: Callable[[jobs.Claim], Step]) -> None:
+    def __init__(self, act: Callable[[jobs.Claim], Step], lane: str = "") -> None:
         self._act = act
+        self._lane = lane
 
     def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
         """Up to four."""
-        return jobs.claim(connection, now, self.kind, owner=owner, limit=4, lease_s=lease_s)
+        return jobs.claim(connection, now, self.kind, owner=owner, limit=4, lease_s=lease_s, lane=self._lane)
 
     def __call__(self, claims: Sequence[jobs.Claim]) -> Iterator[Step]:
         """One step for each claim."""
         yield from (self._act(held) for held in claims)
 
 
-def once(database: Database, act: Callable[[jobs.Claim], Step], **changes: int) -> bool:
+def once(database: Database, act: Callable[[jobs.Claim], Step], lane: str = "", **changes: int) -> bool:
     """Run the loop once over what is due."""
-    return until_worked(Loop(database, Scripted(act), "w1", Work.model_validate(changes), Event()))
+    return until_worked(Loop(database, Scripted(act, lane), "w1", Work.model_validate(changes), Event()))
 
 
 def until_worked(loop: Loop) -> bool:
@@ -92,6 +93,32 @@ def test_a_permanent_error_is_not_tried_again(database: Database) -> None:
     assert [("dead", "Patient ID is too long (correct it at the source)")] == rows(
         database, "SELECT state, err FROM job"
     )
+
+
+def test_what_waits_for_another_system_dies_of_no_passing_trouble(database: Database) -> None:
+    """Its waits for a busy PACS were attempts too; only a permanent answer buries it."""
+    arrive(database)
+    with database.write() as connection:
+        connection.execute(text("UPDATE job SET lane = 'pacs', attempts = 50"))
+    once(database, failing(PayloadLost("0" * 64, "cannot be read")), "pacs", max_attempts=2)
+    assert [("ready",)] == rows(database, "SELECT state FROM job")
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite takes any text
+def test_a_value_that_the_database_does_not_take_is_one_jobs_trouble(database: Database) -> None:
+    """Not an outage: the job is named, and no other waits for it."""
+    arrive(database)
+
+    def unfit(held: jobs.Claim) -> Step:
+        def effect(connection: Connection, _now: float) -> None:
+            connection.execute(text("UPDATE study SET reason = :said"), {"said": "a\0b"})
+
+        return Step(held, effect)
+
+    once(database, unfit)
+    ((state, error),) = rows(database, "SELECT state, err FROM job")
+    assert "dead" == state
+    assert "takes no such value" in error
 
 
 @pytest.mark.parametrize("where", ["handler", "effect"])
