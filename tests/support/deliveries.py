@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def destined(database: Database, port: int, name: str = "pacs", timeout_s: float
     return Settings(destinations=(destination,), delivery=waits)
 
 
-def waiting(database: Database, payload: PayloadStore, side: int = 256) -> str:
+def waiting(database: Database, payload: PayloadStore, side: int = 256, dests: Sequence[str] = ("pacs",)) -> str:
     """A study with one object to deliver, a picture of ``side`` x ``side``; its UID."""
     arrive(database)
     dataset = film(rows=side, columns=side)
@@ -69,7 +69,9 @@ def waiting(database: Database, payload: PayloadStore, side: int = 256) -> str:
     with database.write() as connection:
         now = database.now(connection)
         inference = record(connection, now)
-        results.record_artefacts(connection, now, inference, [made], {"pacs": (ArtefactKind.SR,)}, priority=50)
+        results.record_artefacts(
+            connection, now, inference, [made], dict.fromkeys(dests, (ArtefactKind.SR,)), priority=50
+        )
     return str(dataset.SOPInstanceUID)
 
 

@@ -39,7 +39,7 @@ Hear = Callable[[evt.Event], tuple[int, None]]
 
 
 class Committer:
-    """Handles ``commitment`` claims: one is what one destination has stored of one analysis.
+    """Handles ``commitment`` claims of one destination: one is what it has stored of one analysis.
 
     Parameters
     ----------
@@ -51,11 +51,14 @@ class Committer:
         Hears an answer that comes on the association of its question.
     metrics : Metrics
         Where outcomes go.
+    name : str
+        The destination.
     """
 
     kind = JobKind.COMMITMENT
 
-    def __init__(self, database: Database, settings: Settings, reports: Reports, metrics: m.Metrics) -> None:
+    def __init__(self, database: Database, settings: Settings, reports: Reports, metrics: m.Metrics, name: str) -> None:
+        self._name = name
         self._database = database
         self._reports = reports
         self._metrics = metrics
@@ -63,10 +66,9 @@ class Committer:
         self.follow(settings)
 
     def follow(self, settings: Settings) -> None:
-        """Ask other destinations from the next claim on."""
+        """Ask the destination as it is configured now from the next claim on, or no more."""
         self._settings = settings
-        self._destinations = {d.name: d for d in settings.destinations if d.commit}
-        self._reports.follow(settings)
+        self._destinations = {d.name: d for d in settings.destinations if d.commit and d.name == self._name}
 
     def claim(self, connection: Connection, now: float, *, owner: str, lease_s: float) -> list[jobs.Claim]:
         """Lease one question to a destination that is open and has a free association."""

@@ -20,18 +20,18 @@ class Crew:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._threads: list[Thread] = []
+        self._threads: list[tuple[Handler, Thread]] = []
 
     def grow(self, handler: Handler, size: int) -> None:
-        """Let new workers handle claims by ``handler`` until there are ``size``; one too many finds no work."""
+        """Let new workers handle claims by ``handler`` until it has ``size``; one too many finds no work."""
         parts = self._parts
-        while len(self._threads) < size:
+        for _ in range(sum(theirs is handler for theirs, _ in self._threads), size):
             name = f"{parts.worker_id}#{len(self._threads)}"
             loop = Loop(parts.database, handler, name, parts.settings.work, parts.stop)
-            self._threads.append(Thread(target=loop.run, name=name))
-            self._threads[-1].start()
+            self._threads.append((handler, Thread(target=loop.run, name=name)))
+            self._threads[-1][1].start()
 
     def join(self) -> None:
         """Wait until each has finished what it holds."""
-        for thread in self._threads:
+        for _, thread in self._threads:
             thread.join()

@@ -27,7 +27,7 @@ def run(parts: Parts) -> None:
     parts.metrics.expect(m.TURNAROUND_SECONDS)
     courier = Courier(parts.database, parts.payload, parts.settings, parts.metrics)
     reports = Reports(parts.database, parts.settings, parts.metrics)
-    committer = Committer(parts.database, parts.settings, reports, parts.metrics)
+    committers: dict[str, Committer] = {}
     crew = Crew(parts)
     served: list[str] = []
 
@@ -35,9 +35,13 @@ def run(parts: Parts) -> None:
         served[:] = [d.name for d in settings.destinations]
         _say(parts.database, served)
         courier.follow(settings)
-        committer.follow(settings)
-        crew.grow(committer, 1)  # one asks for commitment, the others send
-        crew.grow(courier, 1 + min(MAX_SENDERS, max(1, sum(d.max_associations for d in settings.destinations))))
+        reports.follow(settings)
+        for committer in committers.values():
+            committer.follow(settings)
+        for name in {d.name for d in settings.destinations if d.commit} - committers.keys():
+            committers[name] = Committer(parts.database, settings, reports, parts.metrics, name)
+            crew.grow(committers[name], 1)  # one each: a peer may take its time to answer
+        crew.grow(courier, min(MAX_SENDERS, max(1, sum(d.max_associations for d in settings.destinations))))
 
     parts.ready()
     follow(parts.settings)

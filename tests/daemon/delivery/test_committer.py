@@ -44,7 +44,7 @@ def stored(database: Database, payload: PayloadStore, port: int) -> str:
 def committer(database: Database, port: int) -> Committer:
     """Asks one destination."""
     settings = destined(database, port, commit=True)
-    return Committer(database, settings, Reports(database, settings, Metrics()), Metrics())
+    return Committer(database, settings, Reports(database, settings, Metrics()), Metrics(), "pacs")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cxrd import settings as s
+from cxrd.demo.pacs import StandInPacs
 from cxrd.peers import Destination
 from cxrd.service import role_deliver
 from cxrd.service.roles import EXIT_CANNOT_START, Parts, run_role
@@ -18,6 +19,7 @@ from cxrd.settings import Settings
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.watch.metrics import Metrics
+from support.deliveries import waiting
 from support.node import until
 from support.rows import rows
 
@@ -69,3 +71,53 @@ def test_a_deliver_role_says_again_and_again_which_destinations_it_serves(
     finally:
         stop.set()
         role.join()
+
+
+def test_a_peer_that_takes_its_time_to_commit_holds_up_no_other(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """The second is asked and answers while the first has a question in its hands."""
+    answering, stop, took = Event(), Event(), Event()
+    slow, fast = (StandInPacs(tmp_path / name, "P", behave=b) for name, b in (("slow", ok), ("fast", after(took))))
+
+    def think(_uid: str, _n: int) -> int:
+        answering.wait(120)
+        return 0
+
+    slow.commitments.judge = think
+    for pacs in (slow, fast):
+        pacs.folder.mkdir()
+        pacs.start()
+    told = {"ae_title": "P", "host": "127.0.0.1", "commit": True, "timeout_s": 120, "send": ("sr",)}
+    places = tuple(Destination(name=p.folder.name, port=p.port, **told) for p in (slow, fast))
+    settings = Settings(destinations=places, delivery=s.Delivery(backoff_base_s=0.01, backoff_cap_s=0.01))
+    parts = Parts(
+        settings, database, payload, Metrics(), "w", "", (), follow=lambda _: None, ready=lambda: None, stop=stop
+    )
+    waiting(database, payload, dests=("slow", "fast"))
+    role = Thread(target=role_deliver.run, args=(parts,))
+    role.start()
+    try:
+        until(lambda: slow.commitments.asked, seconds=60, what="the slow one is asked")
+        took.set()
+        until(
+            lambda: rows(database, "SELECT dest FROM delivery WHERE committed_at IS NOT NULL") == [("fast",)],
+            seconds=60,
+            what="the fast one has committed",
+        )
+    finally:
+        answering.set()
+        stop.set()
+        role.join()
+        for pacs in (slow, fast):
+            pacs.stop()
+
+
+def ok(_uid: str, _receipt: int) -> int:
+    """Take everything."""
+    return 0x0000
+
+
+def after(took: Event) -> Callable[[str, int], int]:
+    """Take nothing before that."""
+    return lambda _uid, _receipt: 0x0000 if took.is_set() else 0xA700
