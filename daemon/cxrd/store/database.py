@@ -195,12 +195,17 @@ def _named() -> Iterator[None]:
         yield
     except DataError as error:
         raise Unstorable(
-            f"the database takes no such value: {error.orig}", hint="report it: cxrd must not ask"
-        ) from error
+            f"the database takes no such value: {_said(error)}", hint="report it: cxrd must not ask"
+        ) from None
     except DBAPIError as error:
-        raise StoreError(f"the database refused: {error.orig}", hint="is it running, and is its disk full?") from error
+        raise StoreError(f"the database refused: {_said(error)}", hint="is it running, and is its disk full?") from None
     except SQLAlchemyError as error:
         raise StoreError(f"the database cannot be used: {error}", hint="is it running?") from error
+
+
+def _said(error: DBAPIError) -> str:
+    """The first line of a database's own words: in the next ones PostgreSQL quotes the row, a patient's perhaps."""
+    return str(error.orig).partition("\n")[0]
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

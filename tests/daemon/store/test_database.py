@@ -142,5 +142,16 @@ def test_an_error_tells_no_value_of_a_statement(database: Database) -> None:
     with pytest.raises(StoreError) as caught, database.write() as connection:
         connection.execute(text("INSERT INTO nowhere (patient_id) VALUES (:it)"), row)
     told = "".join(traceback.format_exception(caught.value))
-    assert "INSERT INTO nowhere" in told
+    assert "nowhere" in told
     assert "MUELLER" not in told
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_an_error_quotes_no_row(database: Database) -> None:
+    """PostgreSQL adds the whole row that it refused, with its patient; it goes into logs and on the page."""
+    arrive(database)
+    with pytest.raises(StoreError) as caught, database.write() as connection:
+        connection.execute(text("UPDATE study SET patient_id = :it, state = NULL"), {"it": "DOE-4711"})
+    told = "".join(traceback.format_exception(caught.value))
+    assert "not-null" in told
+    assert "DOE-4711" not in told
