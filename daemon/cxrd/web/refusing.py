@@ -26,7 +26,7 @@ def refusal(request: Request, error: Exception) -> Response:
     else:
         headers, status, detail = {"Retry-After": "5"}, 503, str(error) if isinstance(error, CxrdError) else ""
     title = HTTPStatus(status).phrase
-    if request.url.path.startswith(API):
+    if request.scope["path"].startswith(API):
         return problem(status, code=title.lower().replace(" ", "_"), detail=detail, headers=headers)
     page = render(request, "error.html", status_code=status, title=title, detail=detail)
     page.headers.update(headers)

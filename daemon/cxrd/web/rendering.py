@@ -35,6 +35,10 @@ _TEMPLATES.globals["version"] = __version__
 
 def render(request: Request, name: str, *, status_code: int = 200, **context: object) -> HTMLResponse:
     """Fill a template."""
-    told = {"operator": request.state.operator, "path": request.url.path, "done": request.query_params.get("done", "")}
+    told = {
+        "operator": request.state.operator,
+        "path": request.scope["path"],
+        "done": request.query_params.get("done", ""),
+    }
     page = _TEMPLATES.get_template(name).render(**told, **context)
     return HTMLResponse(page, status_code=status_code)

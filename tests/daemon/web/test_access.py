@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +110,23 @@ def test_a_name_that_is_not_ours_is_refused(database: Database, payload: Payload
     answer = local(application(OPEN, database, payload)).get("/", headers={"Host": host})
     assert 421 == answer.status_code
     assert STUDY not in answer.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1/metrics?", "127.0.0.1/healthz#", "127.0.0.1:80/api/v1/health?x="])
+def test_a_host_that_writes_a_path_opens_nothing(closed: TestClient, host: str) -> None:
+    """Starlette before 1.0 made ``request.url`` of the Host as it came: the guard saw a path that is open."""
+    for address in ("/", f"/studies/{STUDY}", "/api/v1/studies"):
+        answer = closed.get(address, headers={"Host": host})
+        assert 401 == answer.status_code
+        assert STUDY not in answer.text
+
+
+def test_nothing_is_decided_by_an_address_that_the_caller_wrote(root: Path) -> None:
+    """What is routed is ``scope["path"]``; ``request.url`` and ``base_url`` hold the Host."""
+    users = [
+        f.name for f in (root / "daemon/cxrd/web").glob("*.py") if re.search(r"request\.(base_)?url", f.read_text())
+    ]
+    assert [] == users
 
 
 def test_a_site_may_give_the_node_names(database: Database, payload: PayloadStore) -> None:
