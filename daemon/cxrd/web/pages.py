@@ -94,20 +94,19 @@ class Pages:
 
     def study(self, request: Request) -> Response:
         """Everything that is known of one study, with its film and the heat over it."""
-        uid = request.path_params["uid"]
         with self._database.read() as connection:
             now = self._database.now(connection)
-            found, analysis = views.study(connection, uid), views.analysis(connection, uid)
-            queue = views.queue(connection)
-        if found is None:
-            raise HTTPException(404, "No study of this UID or accession number has been received.")
+            found = views.study(connection, request.path_params["uid"])
+            if found is None:
+                raise HTTPException(404, "No study of this UID or accession number has been received.")
+            analysis, queue = views.analysis(connection, found.uid), views.queue(connection)
         asked = request.query_params
         chosen = (asked.get("film", ""), asked.get("heat", ""), asked.get("strength", ""))
         return render(
             request,
             "study.html",
             study=found,
-            patient=self._patients(request, [uid]).get(uid, ""),
+            patient=self._patients(request, [found.uid]).get(found.uid, ""),
             standing=standing(found),
             steps=steps(found, queue, self._settings.peers(), now, clock),
             analysis=analysis,

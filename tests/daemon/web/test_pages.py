@@ -65,6 +65,15 @@ def test_a_study_shows_its_film_with_heat_and_boxes(client: TestClient, studies:
     assert 'opacity="0.5"' in page
 
 
+def test_an_accession_number_opens_the_whole_page(client: TestClient, filled: Filled, studies: dict[str, str]) -> None:
+    """Films, findings and the patient too, as the UID does."""
+    wanted = filled.settings.model_copy(update={"web": Web(show_patient=True)})
+    for browser in (client, local(application(wanted, filled.database, filled.payload))):
+        by_uid = browser.get(f"/studies/{studies['opacity']}?heat=tiny/").text
+        assert "film.png" in by_uid
+        assert by_uid == browser.get("/studies/A-opacity?heat=tiny/").text
+
+
 def test_strength_and_heat_are_chosen_by_address(client: TestClient, studies: dict[str, str]) -> None:
     """So that a page without scripts can do it too; nonsense falls back."""
     base = f"/studies/{studies['opacity']}"
