@@ -159,6 +159,13 @@ FAULTS = (
         ("tests/daemon/intake/test_listener.py::test_other_bytes_under_a_known_uid_are_kept_aside",),
     ),
     Fault(
+        "the hold of a study while its deliveries are counted",
+        "store/results.py",
+        "    studies.hold(connection, study_uid)\n",
+        "",
+        (f"{STORE}/test_results.py::test_the_last_of_two_destinations_ends_the_study",),
+    ),
+    Fault(
         "the new file for bytes that are here",
         "store/payload.py",
         "            temporary.rename(target)",
