@@ -202,9 +202,11 @@ class Retention(Section):
     ----------
     sweep_s : float
         Seconds between two sweeps: temporary files that a dead writer left, and whatever is due.
-    films_days, results_days : float
+    films_days : float
         Days after the end of a study, every destination having taken its results, after which the bytes of its films
-        (and the previews made of them), of its results are removed; their rows stay.
+        and of their previews are removed; their rows stay.
+    results_days : float
+        Days after which, likewise, the bytes of its results are removed.
     jobs_days : float
         Days after which rows of jobs that are done are removed.
     """

@@ -75,6 +75,12 @@ def test_no_query_names_a_metric_that_is_not_shown(root: Path) -> None:
             assert set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) <= labels[metric], where
 
 
+def test_no_figure_of_the_database_is_added_up(root: Path) -> None:
+    """Each host that shows the page reports the same one: eight hosts would make eight studies of one."""
+    for where, query in queries(root):
+        assert not re.search(r"\bsum\b[^(]*\(\s*cxrd_(studies|queue_jobs)\b", query) or "instance, kind" in query, where
+
+
 def test_every_metric_is_drawn(root: Path) -> None:
     """What nobody looks at is not worth counting."""
     drawn = {name for where, query in queries(root) for name in NAME.findall(query)}

@@ -71,24 +71,25 @@ class StoreCollector:
         return self._families
 
     def _samples(self) -> dict[m.Metric, Samples]:
-        sources = [(s.name,) for s in self._settings.dicom.sources]
+        unheard: Samples = {(s.name,): 0.0 for s in self._settings.dicom.sources}
         destinations = [(d.name,) for d in self._settings.destinations]
         nobody: Samples = dict.fromkeys(destinations, 0.0)
         unfetched: Samples = {(a.name, state.value): 0.0 for a in self._settings.archives for state in FetchState}
         committing: Samples = {(d.name,): 0.0 for d in self._settings.destinations if d.commit}
         with self._database.read() as connection:
             now = self._database.now(connection)
+            came = views.last_instance_by_source(connection)
             paused, waiting = views.paused_by_dest(connection), views.oldest_undelivered_by_dest(connection, now)
             return {
                 m.STUDIES: _NO_STUDIES | _one(views.studies_by_state(connection)),
                 m.OLDEST_STUDY: _one(views.oldest_study_age_by_state(connection, now)),
                 m.QUEUE_JOBS: _NO_JOBS | {k: float(n) for k, n in views.jobs_by_kind_state(connection).items()},
                 m.OLDEST_JOB: _NOT_WAITING | _one(views.oldest_job_age_by_kind(connection, now)),
-                m.OLDEST_UNDELIVERED: nobody | _one(waiting),
+                m.OLDEST_UNDELIVERED: nobody | {key: age for key, age in _one(waiting).items() if key in nobody},
                 m.OLDEST_UNCOMMITTED: committing | _one(commitments.oldest_age_by_dest(connection, now)),
                 m.PAUSED: nobody | {key: on for key, on in _one(paused).items() if key in nobody},
                 m.BACKFILL: unfetched | {key: float(n) for key, n in progress.counts(connection).items()},
-                m.LAST_INSTANCE: dict.fromkeys(sources, 0.0) | _one(views.last_instance_by_source(connection)),
+                m.LAST_INSTANCE: unheard | {key: at for key, at in _one(came).items() if key in unheard or not unheard},
                 m.HEARTBEAT: _one({r: now - at for r, at in views.last_beat_by_role(connection).items()}),
                 m.RELOADED: {(): float(not views.config_refused(connection))},
                 m.SEAL_LAG: {(): views.audit_seal_lag(connection, now)},

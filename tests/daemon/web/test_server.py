@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from cxrd.peers import Archive, Destination
+from cxrd.peers import Archive, Destination, Dicom, Source
 from cxrd.settings import ROLES, Settings, Storage
 from cxrd.store import jobs
 from cxrd.store.database import Database
@@ -64,6 +64,17 @@ def test_metrics_carry_what_the_store_knows(client: TestClient, database: Databa
     for metric in m.TABLE:
         if metric.kind is m.Kind.QUERY:
             assert f"\n{metric.name}" in text, metric.name
+
+
+def test_who_left_the_configuration_is_shown_no_more(database: Database, payload: PayloadStore) -> None:
+    """An alert about a source or a destination that is gone could never end."""
+    arrive(database)
+    reported(database)
+    settings = Settings(storage=Storage(min_free_mb=0), dicom=Dicom(sources=(Source(name="other", ae_title="CT"),)))
+    text = local(application(settings, database, payload)).get("/metrics").text
+    assert 'cxrd_last_instance_timestamp_seconds{source="other"} 0.0' in text
+    assert 'source="pacs"' not in text
+    assert "cxrd_oldest_undelivered_age_seconds{" not in text
 
 
 def test_no_metric_names_a_patient(database: Database, client: TestClient) -> None:
