@@ -22,8 +22,8 @@ from cxrd.findings import ClassRole, FilmAnalysis, FilmRef, ModelAnswer, ModelRe
 from cxrd.imaging.decode import decode
 from cxrd.imaging.header import read_header, text
 from cxrd.imaging.lungs import lung_mask, mask_on
-from cxrd.imaging.polarity import is_inverted
 from cxrd.imaging.preprocess import Preprocess, apply, display
+from cxrd.imaging.upright import upright
 from cxrd.inference.answers import answer
 from cxrd.inference.remembering import Memory, Said, name_of, pack, unpack
 from cxrd.rules import SHIPPED, Admission
@@ -143,13 +143,12 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
     started = perf_counter()
     radiograph = decode(data)
     decoded = perf_counter()
-    shown, inverted, remarks = upright_greys(radiograph.pixels, plan.rules)
-    pixels = shown[:, ::-1] if radiograph.mirrored else shown
-    inputs = {p: apply(p, pixels) for p in plan.preprocesses}
-    mask = lung_mask(pixels) if plan.lung_grids else None  # once, whatever the grids
+    righted = upright(radiograph, plan.rules)
+    inputs = {p: apply(p, righted.pixels) for p in plan.preprocesses}
+    mask = lung_mask(righted.pixels) if plan.lung_grids else None  # once, whatever the grids
     lungs = {} if mask is None else {grid: mask_on(grid, mask) for grid in plan.lung_grids}
-    preview = display(shown, plan.preview_size)
-    rows, columns = shown.shape
+    preview = display(righted.shown, plan.preview_size)
+    rows, columns = righted.shown.shape
     film = FilmRef(
         study_uid=str(header.StudyInstanceUID),
         series_uid=str(header.get("SeriesInstanceUID", "") or ""),
@@ -160,36 +159,12 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
         columns=columns,
         view=admitted.view,
         mirrored=radiograph.mirrored,
-        inverted=inverted,
+        inverted=righted.inverted,
     )
     seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}
-    notes = (*admitted.notes, *radiograph.notes, *remarks)
+    notes = (*admitted.notes, *radiograph.notes, *righted.notes)
     patient_id = text(header, "PatientID")
     return Prepared(film, subject_of(header), patient_id, inputs, lungs, preview, notes, admitted.sources, seconds)
-
-
-def upright_greys(pixels: NDArray[np.float32], rules: Admission) -> tuple[NDArray[np.float32], bool, tuple[str, ...]]:
-    """Films whose greys contradict the header, the other way round where the rules say so.
-
-    Returns
-    -------
-    float32 (rows, columns), bool and tuple of str
-        The film, whether it was turned over, and what a reader should know.
-
-    Raises
-    ------
-    Refused
-        INVERTED, where the rules refuse such films.
-    """
-    if not is_inverted(pixels):
-        return pixels, False, ()
-    match rules.inversion:
-        case "refuse":
-            raise Refused(Reason.INVERTED, "the greys are inverted against Photometric Interpretation; correct it")
-        case "note":
-            return pixels, False, ("the greys look inverted against the header",)
-        case _:
-            return 1 - pixels, True, ("the greys were inverted against the header, and are shown the other way round",)
 
 
 def one_patient(films: Sequence[Prepared]) -> tuple[Prepared | Refused, ...]:

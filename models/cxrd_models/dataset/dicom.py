@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydicom import Dataset
 
-from cxrd.errors import CxrdError
+from cxrd.admission import judge
+from cxrd.errors import CxrdError, Refused
 from cxrd.imaging.header import read_header, text
 from cxrd_models.dataset.build import Draft
 from cxrd_models.dataset.pictures import find_films, is_dicom
 from cxrd_models.dataset.rows import Row, read_table
-from cxrd_models.dataset.words import LATERAL, cell_of, column_of, parse_map, pseudonym, sex_of, task_for, years
+from cxrd_models.dataset.words import cell_of, column_of, parse_map, pseudonym, sex_of, task_for, years
 from cxrd_models.errors import DataError
 
 KEYS = {
@@ -23,7 +25,7 @@ KEYS = {
 
 
 def read_dicom(folder: Path, labels: Path, *, salt: str, task: str = "", mapping: Sequence[str] = ()) -> Draft:
-    """Read the headers of DICOM films and join them with a table.
+    """Read the headers of DICOM films that the daemon would judge, and join them with a table.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def read_dicom(folder: Path, labels: Path, *, salt: str, task: str = "", mapping
     about = task_for(task, dict.fromkeys(line["label"] for line in lines), words)
     cells = _cells(labels, lines, key)
     rows: list[Row] = []
-    left_out = {"without a label": 0, "without pixels": 0, "lateral": 0}
+    left_out: Counter[str] = Counter()
     met: set[str] = set()
     for path in paths:
         header = _header(path)
@@ -57,10 +59,8 @@ def read_dicom(folder: Path, labels: Path, *, salt: str, task: str = "", mapping
         met.add(name)
         if name not in cells:
             left_out["without a label"] += 1
-        elif not text(header, "Rows"):
-            left_out["without pixels"] += 1  # a report or a presentation state of the same study
-        elif text(header, "ViewPosition").upper() in LATERAL:
-            left_out["lateral"] += 1
+        elif refused := _refused(header):
+            left_out[f"not admitted: {refused}"] += 1
         else:
             number, word = cells[name]
             label = {column_of(about): cell_of(about, word, words, f"{labels} row {number} ({name})")}
@@ -70,8 +70,16 @@ def read_dicom(folder: Path, labels: Path, *, salt: str, task: str = "", mapping
         "map": "; ".join(mapping),
     }  # fmt: skip
     left_out[f"rows of {labels.name} that name no file"] = len(cells.keys() - met)
-    left_out = {why: n for why, n in left_out.items() if n}
-    return Draft(builder="dicom", rows=tuple(rows), arguments=told, left_out=left_out)
+    return Draft(builder="dicom", rows=tuple(rows), arguments=told, left_out=dict(+left_out))
+
+
+def _refused(header: Dataset) -> str:
+    """Coded reason for which the daemon, by the rules that come with it, would not judge a film; "" where it would."""
+    try:
+        judge(header)
+    except Refused as refused:
+        return str(refused.reason)
+    return ""
 
 
 def _cells(labels: Path, lines: Sequence[dict[str, str]], key: str) -> dict[str, tuple[int, str]]:

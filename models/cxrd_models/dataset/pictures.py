@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from cxrd.errors import CxrdError
 from cxrd.imaging.decode import decode
 from cxrd.imaging.preprocess import display
+from cxrd.imaging.upright import upright
 from cxrd_models.dataset.rows import writing
 from cxrd_models.errors import DataError
 
@@ -127,7 +128,7 @@ def look_all(
 
 
 def render(path: Path, out: Path) -> Path:
-    """Write a DICOM film as a reader would see it: 8-bit PNG without a header, named by the hash of its pixels.
+    """Write a DICOM film as models are shown it in the daemon: 8-bit PNG, no header, named by its pixels' hash.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def render(path: Path, out: Path) -> Path:
         The object is no film that can be decoded.
     """
     try:
-        pixels = display(decode(path.read_bytes()).pixels, LONGER_SIDE)
+        pixels = display(upright(decode(path.read_bytes())).pixels, LONGER_SIDE)
     except (OSError, CxrdError) as fault:
         raise DataError(f"{path} cannot be read: {fault}", hint=_HINT) from fault
     buffer = BytesIO()
