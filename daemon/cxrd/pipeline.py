@@ -27,10 +27,14 @@ from cxrd.imaging.upright import upright
 from cxrd.inference.answers import answer
 from cxrd.inference.remembering import Memory, Said, name_of, pack, unpack
 from cxrd.rules import SHIPPED, Admission
+from cxrd.settings import Settings
 
 if TYPE_CHECKING:  # a decode process needs no ONNX Runtime in its address space
     from cxrd.inference.content import ContentCheck
     from cxrd.inference.engine import Classifier
+
+REVISION = 1
+"""Raised when the same bytes, models and settings give other pixels, notes or answers: results then get new UIDs."""
 
 ModelRun = Callable[[ModelRef, int, float, int | None], None]
 """Told after each run of a model: which, how many films, seconds, and how many films an ensemble's second graph saw."""
@@ -318,6 +322,11 @@ def _ask(classifier: Classifier, prepared: Sequence[Prepared], observe: ModelRun
 
 def _grid(classifier: Classifier) -> tuple[int, int]:
     return classifier.manifest.preprocess.height, classifier.manifest.preprocess.width
+
+
+def config_digest(settings: Settings, check: ContentCheck | None) -> str:
+    """sha256 (hex) of what shapes a result beside films and models: the settings, the content check and this code."""
+    return _digest((settings.digest(), check.ref.digest if check else "", str(REVISION)))
 
 
 def conclude(study_uid: str, films: Sequence[FilmAnalysis], *, config_digest: str) -> StudyAnalysis:

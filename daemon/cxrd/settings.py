@@ -25,6 +25,12 @@ from cxrd.serving import Cache, Predict, Redis, Web
 ROLES = ("listen", "infer", "build", "deliver", "fetch", "tick", "web")
 
 
+SHAPES_ADMITTED = {
+    "content", "frontal_named", "frontal_unnamed", "inversion", "frontal_words", "lateral_words", "ignored_words",
+}  # fmt: skip
+"""Keys of ``admission`` that change pixels, view or notes of an admitted film; the others only admit it or do not."""
+
+
 class Database(Section):
     """The queue and the truth.
 
@@ -326,9 +332,12 @@ class Settings(BaseSettings):
         return max(*held, self.delivery.backoff_cap_s, self.delivery.commit_cap_s, 600.0) + 60.0
 
     def digest(self) -> str:
-        """sha256 (hex) of what shapes a result: what objects say, which go together and thresholds, not addresses."""
-        sends = sorted({tuple(sorted(set(d.send))) for d in self.destinations})
-        shape: dict[str, Any] = {"report": self.report.model_dump(mode="json"), "sends": sends}
+        """sha256 (hex) of what shapes a result: what objects say, how films are read, thresholds; not addresses."""
+        shape: dict[str, Any] = {
+            "report": self.report.model_dump(mode="json"),
+            "sends": sorted({tuple(sorted(set(d.send))) for d in self.destinations}),
+            "admission": self.admission.model_dump(mode="json", include=SHAPES_ADMITTED),
+        }
         if self.models.thresholds:
             shape["thresholds"] = self.models.thresholds
         return sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()

@@ -19,8 +19,19 @@ from cxrd.findings import FilmAnalysis, ModelRef, Subject
 from cxrd.imaging.lungs import lung_mask
 from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier, load
-from cxrd.pipeline import Plan, Prepared, analyse, distinct, one_patient, prepare, screen, subject_of
+from cxrd.pipeline import (
+    Plan,
+    Prepared,
+    analyse,
+    config_digest,
+    distinct,
+    one_patient,
+    prepare,
+    screen,
+    subject_of,
+)
 from cxrd.rules import Admission
+from cxrd.settings import Settings
 from support.datasets import encoded, film, pixels
 from support.packages import GATE, SIDE, make_package
 
@@ -243,6 +254,15 @@ def test_a_study_is_one_patients(tmp_path: Path, ids: tuple[str, ...], *, refuse
         assert tuple(films) == said
         return
     assert [Reason.PATIENT_MISMATCH] * 2 == [each.reason for each in said if isinstance(each, Refused)]
+
+
+def test_the_check_and_the_code_shape_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another content check, or code that reads films otherwise, gives results UIDs of their own; nothing else does."""
+    check, settings = check_of(tmp_path), Settings()
+    assert config_digest(settings, check) == config_digest(Settings(), check)
+    found = {config_digest(settings, None), config_digest(settings, check)}
+    monkeypatch.setattr(pipeline, "REVISION", pipeline.REVISION + 1)
+    assert 3 == len({*found, config_digest(settings, check)})
 
 
 def test_the_same_pixels_twice_in_a_study_are_noticed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from cxrd import settings
 from cxrd.errors import ConfigError
 from cxrd.peers import Source
+from cxrd.rules import Admission
 
 COMPLETE = """
 [dicom]
@@ -154,3 +156,20 @@ def test_a_file_that_cannot_be_read_is_an_error_and_not_the_defaults(tmp_path: P
         with pytest.raises(ConfigError, match=f"cannot be read: .*{why}") as caught:
             settings.load(path)
         assert "let the user" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("rules", "shapes"),
+    [
+        ({"inversion": "note"}, True),
+        ({"content": "note"}, True),
+        ({"frontal_named": 0.3}, True),
+        ({"frontal_words": ("VENTRAL",)}, True),
+        ({"smallest": 100}, False),
+        ({"content_model": "elsewhere"}, False),
+    ],
+)
+def test_rules_that_change_what_is_said_of_a_film_shape_results(rules: dict[str, Any], *, shapes: bool) -> None:
+    """Another digest, so that a study that is requeued gets a report of its own; one that only admits changes none."""
+    changed = settings.Settings(admission=Admission.model_validate(rules))
+    assert shapes == (changed.digest() != settings.Settings().digest())

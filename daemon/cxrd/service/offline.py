@@ -12,13 +12,13 @@ from typing import Any
 
 from cxrd import __version__, report, telling
 from cxrd.errors import CxrdError, Reason, Refused
-from cxrd.findings import Verdict
+from cxrd.findings import StudyAnalysis, Verdict
 from cxrd.imaging.film import as_dicom, is_picture
 from cxrd.imaging.header import read_header
 from cxrd.inference import content
-from cxrd.inference.engine import Classifier, operating
+from cxrd.inference.engine import operating
 from cxrd.inference.lifecycle import Stage
-from cxrd.pipeline import Plan, Prepared, analyse, conclude, prepare, screen
+from cxrd.pipeline import Plan, Prepared, analyse, conclude, config_digest, prepare, screen
 from cxrd.report.facts import ReportFacts
 from cxrd.service.choosing import chosen, registered
 from cxrd.service.model_set import load
@@ -75,7 +75,10 @@ def analyse_files(paths: Sequence[Path], settings: Settings, out: Path) -> Itera
                 yield telling.verdict(Verdict(file=str(path), reason=str(film.reason), detail=film.message))
                 continue
             name = _free(path.name if is_picture(read) else film.film.sop_uid, given)
-            yield _analysed(path, data, film, classifiers, settings, f"{out}/{name}")
+            study = conclude(
+                film.film.study_uid, analyse(classifiers, [film]), config_digest=config_digest(settings, check)
+            )
+            yield _reported(path, data, film, study, settings, f"{out}/{name}")
 
 
 def _free(wanted: str, given: set[str]) -> str:
@@ -86,11 +89,9 @@ def _free(wanted: str, given: set[str]) -> str:
     return found
 
 
-def _analysed(
-    path: Path, data: bytes, film: Prepared, classifiers: Sequence[Classifier], settings: Settings, start: str
+def _reported(
+    path: Path, data: bytes, film: Prepared, study: StudyAnalysis, settings: Settings, start: str
 ) -> dict[str, Any]:
-    (analysis,) = analyse(classifiers, [film])
-    study = conclude(film.film.study_uid, [analysis], config_digest=settings.digest())
     outputs, trouble = [], ""
     try:
         artefacts = report.build(
@@ -107,5 +108,5 @@ def _analysed(
         target = Path(f"{start}.{artefact.kind}.dcm")
         target.write_bytes(artefact.data)
         outputs.append(str(target))
-    told = telling.verdict(Verdict(file=str(path), analysis=analysis))
+    told = telling.verdict(Verdict(file=str(path), analysis=study.films[0]))
     return {**told, "detail": "; ".join(filter(None, (told["detail"], trouble))), "outputs": outputs}

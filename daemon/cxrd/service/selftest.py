@@ -13,7 +13,7 @@ from cxrd.findings import Subject, View
 from cxrd.imaging.header import read_header
 from cxrd.inference import engine
 from cxrd.inference.engine import Classifier
-from cxrd.pipeline import Plan, analyse, conclude, prepare
+from cxrd.pipeline import Plan, analyse, conclude, config_digest, prepare
 from cxrd.report.facts import ReportFacts
 from cxrd.settings import Settings
 
@@ -42,7 +42,7 @@ def try_out(folder: Path, settings: Settings, film: bytes) -> Classifier:
         unknown = prepared.film.model_copy(update={"view": View.UNKNOWN})
         (analysis,) = analyse([classifier], [replace(prepared, film=unknown, subject=Subject())])
         made = report.build(
-            conclude(unknown.study_uid, [analysis], config_digest=settings.digest()),
+            conclude(unknown.study_uid, [analysis], config_digest=config_digest(settings, None)),
             {unknown.sop_uid: read_header(film)},
             {unknown.sop_uid: prepared.preview},
             sends=[report.DEFAULT],

@@ -22,7 +22,7 @@ from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
 from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier, operating
-from cxrd.pipeline import Plan, Prepared, analyse, conclude, distinct, one_patient, screen
+from cxrd.pipeline import Plan, Prepared, analyse, conclude, config_digest, distinct, one_patient, screen
 from cxrd.settings import Settings
 from cxrd.store import jobs, observations, results
 from cxrd.store.database import Database
@@ -311,5 +311,5 @@ def _rule(
         operating(active, thresholds),
         tuple(c.at(thresholds) for c in shadows),
         Plan.of((*active, *shadows), settings.report.preview_size, settings.admission, check),
-        settings.digest(),
+        config_digest(settings, check),
     )

@@ -18,9 +18,11 @@ from cxrd.demo.samples import samples
 from cxrd.errors import InferenceError, Reason
 from cxrd.inference.engine import Classifier, Outputs, load
 from cxrd.pipeline import Plan
+from cxrd.rules import Admission
 from cxrd.settings import Settings, Work
-from cxrd.store import views
+from cxrd.store import results, views
 from cxrd.store.database import Database
+from cxrd.store.interventions import requeue
 from cxrd.store.payload import PayloadStore
 from cxrd.telling import explain
 from cxrd.watch.metrics import Metrics
@@ -199,6 +201,31 @@ def test_a_correction_stands_in_the_trail(database: Database, payload: PayloadSt
     assert inference == told["detail"]["inference"]
     story = explain(found, [], [], 0.0, str)
     assert any("shown the other way round" in line.what for line in story)
+
+
+def test_a_study_that_is_requeued_under_other_rules_gets_the_answer_of_those(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """What is recorded, and so reported, is what the image's row says; the same rules again record nothing anew."""
+    models = [load(make_package(tmp_path / "models"), "cpu")]
+    inverted = pydicom.dcmread(BytesIO(samples("p", rows=256)["normal"]))
+    inverted.PhotometricInterpretation, inverted.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+    send(database, payload, inverted)
+    for inversion in ("note", "correct", "correct"):
+        rules = Settings(admission=Admission(inversion=inversion))
+        infer(database, InferHandler(database, payload, models, Decoders(0, 10), rules, Metrics()))
+        with database.write() as connection:
+            now = database.now(connection)
+            requeue(connection, now, study_uid=inverted.StudyInstanceUID, actor="test")
+    with database.read() as connection:
+        found = [
+            results.inference(connection, number).analysis
+            for (number,) in rows(database, "SELECT id FROM inference ORDER BY id")
+        ]
+    assert [False, True] == [study.films[0].film.inverted for study in found]
+    assert [("admitted", "the greys were inverted against the header, and are shown the other way round")] == rows(
+        database, "SELECT state, detail FROM instance"
+    )
 
 
 class Broken:
