@@ -15,9 +15,14 @@ from typer.testing import CliRunner
 from cxrd.inference.engine import load
 from cxrd.inference.packages import read_package
 from cxrd.inference.reference import read_reference
+from cxrd.inference.trial import parse_trial
 from cxrd_models.cli import app
+from cxrd_models.data.manifest import read_manifest
+from cxrd_models.data.tasks import NIH14
 from cxrd_models.errors import DataError, RecipeError, WeightsError
 from cxrd_models.evaluate.command import Options, evaluate_package
+from cxrd_models.evaluate.figures import Scored
+from cxrd_models.evaluate.package import predictions
 from cxrd_models.export.package import export_run
 from cxrd_models.recipe import Recipe
 from cxrd_models.train.initial import Initial
@@ -87,6 +92,29 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
     write_labels(folder, rows[:-1])
     with pytest.raises(DataError, match="not the data"):
         export_run(run, tmp_path / "other", None, quiet())
+
+
+def test_a_packages_predictions_tell_which_films_are_one_patients(folder: Path, write_labels: WriteLabels) -> None:
+    """By pseudonyms, so that the gate of a promotion draws patients, not films."""
+    rows = [tuple(line.split(",")) for line in (folder / "labels.csv").read_text().splitlines()[1:]]
+    write_labels(
+        folder, [(file, split, f"secret-{i // 8}-{split}", *rest) for i, (file, split, _, *rest) in enumerate(rows)]
+    )
+    manifest = read_manifest(folder, NIH14)
+    test = manifest.rows_of("test")
+    scored = Scored(
+        classes=NIH14.classes,
+        target=manifest.targets()[test],
+        probability=np.full((len(test), 14), 0.5),
+        baseline=None,
+        source=manifest.sources()[test],
+        patient=manifest.patients()[test],
+        threshold=(0.5,) * 14,
+    )
+    text = predictions(manifest, "test", scored)
+    trial = parse_trial(text, "here")
+    assert ("secret" in text, 6, 3) == (False, len(trial.films), len(set(trial.patients)))
+    assert trial.patients[0::2] == trial.patients[1::2]
 
 
 def test_a_package_tells_no_path_of_its_maker(root: Path) -> None:
