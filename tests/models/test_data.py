@@ -10,7 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from cxrd.imaging.film import as_dicom
 from cxrd.imaging.preprocess import Preprocess, apply
+from cxrd.pipeline import Plan, prepare
+from cxrd.rules import Admission
 from cxrd_models.data import films
 from cxrd_models.data.augment import augment, coarser
 from cxrd_models.data.films import load_films
@@ -18,6 +21,7 @@ from cxrd_models.data.lungs import load_lungs
 from cxrd_models.data.manifest import Manifest, read_manifest
 from cxrd_models.data.shortcut import probe
 from cxrd_models.data.tasks import NIH14, task_of
+from cxrd_models.dataset.pictures import look
 from cxrd_models.errors import DataError, RecipeError
 from cxrd_models.recipe import AugmentRecipe, PreprocessRecipe
 
@@ -39,6 +43,21 @@ def test_labels_become_targets(write_labels: WriteLabels, tmp_path: Path) -> Non
         [],
         ["Mass"],
     ]
+
+
+@pytest.mark.parametrize("top", [65535, 4095, 40000])
+def test_a_film_of_sixteen_bits_is_learnt_as_it_is_judged(write_labels: WriteLabels, tmp_path: Path, top: int) -> None:
+    """The trainer's plane is the daemon's input of the same file, to eight bits; a data set can be made of it."""
+    across, down = np.meshgrid(np.linspace(0, 1, 240), np.linspace(0.2, 1, 256))
+    for name, *_ in ROWS:
+        Image.fromarray((across * down * top).astype(np.uint16)).save(tmp_path / name)
+    write_labels(tmp_path, ROWS)
+    how = Preprocess.model_validate(SMALL.model_dump())
+    data = as_dicom((tmp_path / "a.png").read_bytes(), "a.png")
+    served = prepare(data, "0" * 64, Plan((how,), (), 128, Admission(inversion="note"))).inputs[how]
+    learnt, *_ = load_films(read_manifest(tmp_path, NIH14), SMALL)
+    np.testing.assert_allclose(learnt / 255, served, atol=1 / 255)
+    assert 128 > look(tmp_path / "a.png").small.mean()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 import cxrd
+from cxrd.errors import Refused
+from cxrd.imaging.decode import decode as shown
+from cxrd.imaging.film import as_dicom
 from cxrd.imaging.preprocess import Preprocess, apply
 from cxrd_models.data.manifest import Film, Manifest
 from cxrd_models.errors import DataError
@@ -122,8 +126,25 @@ def decode(folder: Path, film: Film) -> Plane:
         The file is missing or cannot be decoded.
     """
     try:
-        with Image.open(folder / film.file) as image:
-            grey = np.asarray(image.convert("L"), np.float32)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as fault:
+        return greys((folder / film.file).read_bytes(), film.file)
+    except (OSError, DataError) as fault:
         raise DataError(f"labels.csv row {film.row}: {film.file} cannot be read: {fault}") from fault
-    return grey / np.float32(255)
+
+
+def greys(data: bytes, name: str) -> Plane:
+    """Greys of a PNG or JPEG, (rows, columns) float32 in 0..1; deeper ones than 8 bit are scaled as the daemon does it.
+
+    Raises
+    ------
+    DataError
+        It cannot be decoded, or its greys are no whole numbers.
+    """
+    try:
+        with Image.open(BytesIO(data)) as image:
+            if image.mode.startswith("I"):  # Pillow would clip them to 8 bit
+                return shown(as_dicom(data, name)).pixels
+            if image.mode.startswith("F"):
+                raise DataError("its greys are no whole numbers", hint="save it as PNG of 8 or 16 bit")
+            return np.asarray(image.convert("L"), np.float32) / np.float32(255)
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError, Refused) as fault:
+        raise DataError(str(fault)) from fault

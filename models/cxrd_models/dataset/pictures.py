@@ -13,12 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cxrd.errors import CxrdError
 from cxrd.imaging.decode import decode
 from cxrd.imaging.preprocess import display
 from cxrd.imaging.upright import upright
+from cxrd_models.data.films import greys
 from cxrd_models.dataset.rows import writing
 from cxrd_models.errors import DataError
 
@@ -100,13 +101,9 @@ def look(path: Path) -> Picture:
     """
     try:
         data = path.read_bytes()
-        with Image.open(BytesIO(data)) as image:
-            deep = image.mode.startswith(("I", "F"))
-            grey = np.asarray(image.convert("L"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as fault:
+        grey = np.rint(greys(data, path.name) * 255).astype(np.uint8)
+    except (OSError, DataError) as fault:
         raise DataError(f"{path} cannot be read: {fault}", hint=_HINT) from fault
-    if deep:
-        raise DataError(f"{path} has more than 8 bits of grey, which a trainer would clip", hint="keep it as DICOM")
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return Picture(sha256(data).hexdigest(), grey.shape[1], grey.shape[0], np.asarray(small, np.uint8))
 
