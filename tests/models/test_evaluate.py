@@ -116,3 +116,16 @@ def test_classes_that_exclude_each_other_share_one_temperature() -> None:
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-12)
     np.testing.assert_allclose(p.mean(axis=0), target.mean(axis=0), atol=0.02)
     assert all(0 < t < 1 for t in found.threshold)
+
+
+def test_films_of_an_unknown_class_do_not_calibrate() -> None:
+    """Fitted beside films that nobody knows, classes that exclude each other get what they get without them."""
+    random = np.random.default_rng(6)
+    sure = random.normal(size=(300, 3))
+    target = np.array([random.multinomial(1, p / p.sum()) for p in np.exp(sure)], np.float64)
+    stray, lies = random.normal(size=(200, 3)) * 5, np.tile([0.0, 0.0, 1.0], (200, 1))
+    known = np.r_[np.ones((300, 3)), np.zeros((200, 3))]
+    alone = calibrate(sure, target, np.ones_like(target), exclusive=True)
+    assert alone == calibrate(np.r_[sure, stray], np.r_[target, lies], known, exclusive=True)
+    nothing = calibrate(sure, target, np.zeros_like(target), exclusive=True)
+    assert ((1.0,) * 3, (0.0,) * 3, (0.5,) * 3) == (nothing.slope, nothing.bias, nothing.threshold)

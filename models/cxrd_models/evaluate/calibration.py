@@ -63,7 +63,7 @@ def calibrate(
     """
     x, y, use = (np.asarray(a, np.float64) for a in (logits, target, known > 0))
     if exclusive:
-        return _calibrate_exclusive(x, y)
+        return _calibrate_exclusive(x, y, use)
     common = _platt_common(x, y, use)
     slopes, biases, thresholds = [], [], []
     for k in range(x.shape[1]):
@@ -84,26 +84,30 @@ def operating_points(
     return tuple(_threshold(probability[use[:, k], k], y[use[:, k], k]) for k in range(probability.shape[1]))
 
 
-def _calibrate_exclusive(x: Floats, y: Floats) -> Calibration:
-    """Temperature and biases of least cross-entropy, both drawn towards "leave the logits alone"."""
+def _calibrate_exclusive(x: Floats, y: Floats, use: Floats) -> Calibration:
+    """Temperature and biases of least cross-entropy, both drawn towards "leave the logits alone".
+
+    As in the loss, a film of which one class is unknown says nothing of a sum over all.
+    """
     classes = x.shape[1]
+    whole = use.min(axis=1) > 0
+    told, truth = x[whole], y[whole]
 
     def cost(free: Floats) -> tuple[float, Floats]:
         slope, bias = np.exp(free[0]), free[1:]
-        z = slope * x + bias
+        z = slope * told + bias
         p = softmax(z, axis=1)
-        loss = float(np.sum(logsumexp(z, axis=1) - np.sum(y * z, axis=1))) + _RIDGE / 2 * float(free @ free)
-        slip = p - y
-        return loss, np.r_[np.sum(slip * x) * slope, slip.sum(axis=0)] + _RIDGE * free
+        loss = float(np.sum(logsumexp(z, axis=1) - np.sum(truth * z, axis=1))) + _RIDGE / 2 * float(free @ free)
+        slip = p - truth
+        return loss, np.r_[np.sum(slip * told) * slope, slip.sum(axis=0)] + _RIDGE * free
 
     free = np.asarray(minimize(cost, np.zeros(1 + classes), jac=True, method="L-BFGS-B").x, np.float64)
     slope, bias = float(np.exp(free[0])), free[1:] - free[1:].mean()
-    p = softmax(slope * x + bias, axis=1)
     return Calibration(
         exclusive=True,
         slope=(slope,) * classes,
         bias=tuple(float(b) for b in bias),
-        threshold=tuple(_threshold(np.asarray(p[:, k]), y[:, k]) for k in range(classes)),
+        threshold=operating_points(np.asarray(softmax(slope * x + bias, axis=1)), y, use),
     )
 
 
