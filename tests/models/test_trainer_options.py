@@ -20,14 +20,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cxrd_models.errors import RecipeError, StoppedError
 from cxrd_models.recipe import Phase
 from cxrd_models.recipes import changed, parse_change
+from cxrd_models.train.board import TensorBoard
+from cxrd_models.train.job import Films
+from cxrd_models.train.losses import segmentation
 from cxrd_models.train.optimiser import rate_factor
 from cxrd_models.train.prepare import Start
 from cxrd_models.train.rates import find_rates, rates_table, steepest
 from cxrd_models.train.run import train
 from cxrd_models.train.state import Position
 from cxrd_models.train.step import mixed
+from cxrd_models.train.validate import predict
 from cxrd_models.zoo.contract import Batch
 from cxrd_models.zoo.memory import RareMemory
+from support.architectures import films, make
 from support.training import STILL, StoppingAfter, quiet, recipe, start, tiny_recipe, weights
 
 PHASE: dict[str, Any] = {"name": "all", "epochs": 2, "batch": 4, "rates": {"*": 1e-2}}
@@ -201,3 +206,28 @@ def test_tensorboard_shows_curves_gradients_and_what_the_model_sees(folder: Path
     assert any(name.startswith("gradient/head") for name in tags["histograms"])
     assert any(name.startswith("heat") for name in tags["images"])
     assert {name.split("/")[1] for name in tags["images"] if name.startswith("features/")} == {"15x15", "7x7"}
+
+
+def test_tensorboard_shows_each_head_for_itself(tmp_path: Path) -> None:
+    """Not their mean: the heads of a transformer look at different places."""
+    image = (films(2)[0] * 255).to(torch.uint8)
+    board = TensorBoard(tmp_path, image)
+    board.epoch(make("deit_scm"), 1, {})
+    board.close()
+    events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    shown = {head: events.Images(f"attention/{head}")[0].encoded_image_string for head in range(3)}
+    assert len(set(shown.values())) == 3
+
+
+def test_an_epoch_tells_how_well_lungs_are_drawn() -> None:
+    """The mean over films whose lungs are known; a model that draws none has no figure."""
+    image, lungs = (((part * 255).to(torch.uint8)) for part in films(3))
+    lungs[1] = 0  # unknown
+    target = torch.zeros(3, 2)
+    seen = Films(image, target, target, np.array(["a"] * 3), torch.arange(0), torch.arange(3), lungs)
+    model = make("hybrid_lung_vit")
+    with torch.no_grad():
+        drawn = model(image.float() / 255, lungs.float() / 255).aux["seg"]
+    expected = [float(segmentation(drawn[i : i + 1], lungs[i : i + 1].float() / 255)) for i in (0, 2)]
+    np.testing.assert_allclose(predict(model, seen, seen.val)[1], expected, rtol=1e-4)
+    assert predict(make("deit_scm"), seen, seen.val)[1] == []

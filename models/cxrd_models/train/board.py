@@ -63,7 +63,7 @@ class TensorBoard(Board):
 
     @torch.inference_mode()
     def epoch(self, model: ChestClassifier, number: int, figures: Mapping[str, float]) -> None:
-        """Draw the figures, and for each film its heat, its attention and its feature maps."""
+        """Draw the figures, and for each film its heat, the attention of each head, and its feature maps."""
         for name, value in figures.items():
             self._writer.add_scalar(f"epoch/{name}", value, number)
         was = model.training
@@ -75,8 +75,8 @@ class TensorBoard(Board):
         heat = output.heat if output.heat.shape[1] == 1 else output.heat[range(len(strongest)), strongest, None]
         self._writer.add_images("heat", overlay(self._image, heat), number)
         attention = output.aux.get("attention")
-        if attention is not None:
-            self._writer.add_images("attention", overlay(self._image, attention.mean(dim=1, keepdim=True)), number)
+        for head, each in enumerate(() if attention is None else attention.split(1, dim=1)):
+            self._writer.add_images(f"attention/{head}", overlay(self._image, each), number)
         for size, found in sorted(maps.items(), reverse=True):
             self._writer.add_images(f"features/{size[0]}x{size[1]}", _sheet(found[0]), number)
         self._writer.flush()

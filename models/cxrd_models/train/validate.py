@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from cxrd_models.evaluate.scores import auroc_within
 from cxrd_models.train.job import Films, Job
+from cxrd_models.train.losses import segmentation
+from cxrd_models.zoo.contract import Output
 
 _BATCH = 64
 
@@ -32,6 +34,8 @@ class Judged(NamedTuple):
         0..1; of classes that do not exclude each other, the share of right answers at 0.5.
     per_class : dict
         AUROC of each class with enough films.
+    val_seg : float or None
+        Mean loss of the lung segmentation, of films whose lungs are known; None of a model that draws none.
     """
 
     score: float
@@ -39,20 +43,26 @@ class Judged(NamedTuple):
     val_loss: float
     val_accuracy: float
     per_class: dict[str, float]
+    val_seg: float | None
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, films: Films, rows: Tensor) -> NDArray[np.float32]:
-    """Uncalibrated logits [rows, K] float32, in eval mode and single precision."""
+def predict(model: nn.Module, films: Films, rows: Tensor) -> tuple[NDArray[np.float32], list[float]]:
+    """Uncalibrated logits [rows, K] float32, in eval mode and single precision; segmentation losses of known lungs."""
     was = model.training
     model.eval()
-    parts = []
+    parts: list[Tensor] = []
+    losses: list[float] = []
     for part in torch.split(rows, _BATCH):
         lungs = None if films.mask is None else films.mask[part].float() / 255
         image = (films.image[part].float() / 255).contiguous(memory_format=torch.channels_last)
-        parts.append(model(image, lungs).logits)
+        output: Output = model(image, lungs)
+        parts.append(output.logits)
+        if lungs is not None and "seg" in output.aux:
+            pairs = zip(output.aux["seg"].float().split(1), lungs.split(1), strict=True)
+            losses += [float(segmentation(seg, mask)) for seg, mask in pairs if mask.any()]
     model.train(was)
-    return np.asarray(torch.cat(parts).float().cpu().numpy())
+    return np.asarray(torch.cat(parts).float().cpu().numpy()), losses
 
 
 def validate(job: Job, model: nn.Module) -> Judged:
@@ -63,13 +73,15 @@ def validate(job: Job, model: nn.Module) -> Judged:
     films = job.films
     mine = job.ranks.share(films.val)
     rows = job.ranks.gather(mine)
-    logits = job.ranks.gather(torch.from_numpy(predict(model, films, mine))).numpy()
+    own, losses = predict(model, films, mine)
+    logits, lungs = job.ranks.gather(torch.from_numpy(own)).numpy(), job.ranks.total(len(losses))
+    drawn = job.ranks.total(sum(losses)) / lungs if lungs else None
     target, known = films.target[rows].cpu().numpy(), films.known[rows].cpu().numpy() > 0
     each, weight = _areas(job, target, logits, known, films.source[rows.cpu().numpy()])
     mean = float(np.average(list(each.values()), weights=list(weight.values()))) if each else 0.0
     loss, accuracy = _fit(target, logits.astype(np.float64), known, exclusive=job.exclusive)
     score = {"loss": -loss, "accuracy": accuracy}.get(job.recipe.monitor, mean)
-    return Judged(score, mean, loss, accuracy, each)
+    return Judged(score, mean, loss, accuracy, each, drawn)
 
 
 def _areas(
