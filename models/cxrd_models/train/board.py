@@ -75,7 +75,7 @@ class TensorBoard(Board):
         heat = output.heat if output.heat.shape[1] == 1 else output.heat[range(len(strongest)), strongest, None]
         self._writer.add_images("heat", overlay(self._image, heat), number)
         attention = output.aux.get("attention")
-        for head, each in enumerate(() if attention is None else attention.split(1, dim=1)):
+        for head, each in enumerate(() if attention is None else torch.split(attention, 1, dim=1)):
             self._writer.add_images(f"attention/{head}", overlay(self._image, each), number)
         for size, found in sorted(maps.items(), reverse=True):
             self._writer.add_images(f"features/{size[0]}x{size[1]}", _sheet(found[0]), number)

@@ -59,7 +59,7 @@ def predict(model: nn.Module, films: Films, rows: Tensor) -> tuple[NDArray[np.fl
         output: Output = model(image, lungs)
         parts.append(output.logits)
         if lungs is not None and "seg" in output.aux:
-            pairs = zip(output.aux["seg"].float().split(1), lungs.split(1), strict=True)
+            pairs = zip(torch.split(output.aux["seg"].float(), 1), torch.split(lungs, 1), strict=True)
             losses += [float(segmentation(seg, mask)) for seg, mask in pairs if mask.any()]
     model.train(was)
     return np.asarray(torch.cat(parts).float().cpu().numpy()), losses
