@@ -121,6 +121,8 @@ def _areas(case: Case, active: Manifest, limits: Limits) -> Requirement:
             f"cxrd evaluate the package of {active.version} on the test films of {case.candidate.version}, then "
             "--active-predictions OUT/predictions.csv"
         )
+        if len(case.trial.films) < FEW_FILMS:
+            todo = f"test it on {FEW_FILMS} films at least: fewer tell nothing of a difference"
         return Requirement(name, ok=False, found=f"only {films} test film(s) in common", todo=todo)
     mean = found[-1]
     worse = [d.name for d in found[:-1] if d.high < 0 and d.value < -limits.auroc_margin]

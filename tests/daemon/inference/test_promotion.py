@@ -75,6 +75,15 @@ def test_films_that_nobody_has_in_common_are_not_a_comparison(tmp_path: Path) ->
     assert met(judge(case(tmp_path, candidate, active, active_trial=given), LIMITS))
 
 
+def test_too_few_test_films_are_named_for_what_they_are(tmp_path: Path) -> None:
+    """Another evaluation of the active version would help nobody."""
+    active = judged(tmp_path)
+    few = predictions(2.0, seed=1).decode().splitlines(keepends=True)[:10]
+    candidate = judged(tmp_path, "2.0.0", papers={"evaluation/predictions.csv": "".join(few).encode()})
+    (areas,) = [r for r in judge(case(tmp_path, candidate, active), LIMITS) if not r.ok]
+    assert ("only 9 test film(s) in common", True) == (areas.found, "30 films at least" in areas.todo)
+
+
 def test_a_class_that_is_lost_is_named(tmp_path: Path) -> None:
     """A report that used to speak of effusions must not fall silent by an update."""
     manifest = read_package(judged(tmp_path, "2.0.0"))[0]
