@@ -17,7 +17,7 @@ from threading import Event
 from typing import Any
 
 from cxrd import __version__, crashpoints
-from cxrd.errors import CxrdError
+from cxrd.errors import CxrdError, StoreError
 from cxrd.service.reloading import Apply, Follower
 from cxrd.settings import Settings
 from cxrd.store import jobs
@@ -118,7 +118,18 @@ def run_role(  # noqa: PLR0913, PLR0917 - what a process is born with
         parts = Parts(settings, database, payload, metrics, worker_id, metrics_dir, doors, follower.follow, ready, stop)
         import_module(f"cxrd.service.role_{role}").run(parts)
         heartbeat.stop()
+        _sign_off(database, worker_id)
     except CxrdError as error:
         log.critical("role cannot work", error=str(error))
         sys.exit(EXIT_CANNOT_START)
     log.info("role left")
+
+
+def _sign_off(database: Database, worker_id: str) -> None:
+    """Leave no row behind: on several hosts nobody would take it for gone before it was silent for long."""
+    try:
+        with database.write() as connection:
+            jobs.forget_worker(connection, worker_id)
+    except StoreError as error:  # the next worker that comes forgets it after a day
+        log: Any = logs.logger()
+        log.warning("the list of workers still names this one", error=str(error))

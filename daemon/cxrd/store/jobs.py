@@ -338,7 +338,7 @@ def debounce(connection: Connection, now: float, *, study_uid: str, priority: in
 def register_worker(connection: Connection, now: float, worker_id: str, *, role: str, version: str) -> None:
     """Make a worker known before its first claim, and forget those that have not beaten for a day.
 
-    Nobody else forgets a host that was drained or that died with its supervisor.
+    Nobody else forgets a host that died with its supervisor.
     """
     connection.execute(delete(schema.worker).where(schema.worker.c.beat_at < now - FORGOTTEN_S))
     boot = Path("/proc/sys/kernel/random/boot_id")
@@ -352,6 +352,11 @@ def register_worker(connection: Connection, now: float, worker_id: str, *, role:
         "beat_at": now,
     }
     connection.execute(insert(schema.worker).values(**row))
+
+
+def forget_worker(connection: Connection, worker_id: str) -> None:
+    """Take a worker that leaves in order off the list; what it might still hold ends with its lease."""
+    connection.execute(delete(schema.worker).where(schema.worker.c.id == worker_id))
 
 
 def dialect_insert(connection: Connection, table: Any) -> Any:

@@ -175,7 +175,12 @@ OLDEST_STUDY = Metric(
     ("state",),
     "Time since the last image of the oldest study in a state that is no end.",
 )
-HEARTBEAT = Metric("cxrd_heartbeat_age_seconds", Kind.QUERY, ("role",), "Age of each role's youngest heartbeat.")
+HEARTBEAT = Metric(
+    "cxrd_heartbeat_age_seconds",
+    Kind.QUERY,
+    ("role",),
+    "Age of each role's youngest heartbeat; +Inf where no worker of it is known.",
+)
 PAUSED = Metric(
     "cxrd_destination_paused",
     Kind.QUERY,

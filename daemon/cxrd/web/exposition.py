@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -75,6 +76,7 @@ class StoreCollector:
         destinations = [(d.name,) for d in self._settings.destinations]
         nobody: Samples = dict.fromkeys(destinations, 0.0)
         unfetched: Samples = {(a.name, state.value): 0.0 for a in self._settings.archives for state in FetchState}
+        nowhere: Samples = dict.fromkeys([(role,) for role in self._settings.roles()], inf)
         committing: Samples = {(d.name,): 0.0 for d in self._settings.destinations if d.commit}
         with self._database.read() as connection:
             now = self._database.now(connection)
@@ -90,7 +92,7 @@ class StoreCollector:
                 m.PAUSED: nobody | {key: on for key, on in _one(paused).items() if key in nobody},
                 m.BACKFILL: unfetched | {key: float(n) for key, n in progress.counts(connection).items()},
                 m.LAST_INSTANCE: unheard | {key: at for key, at in _one(came).items() if key in unheard or not unheard},
-                m.HEARTBEAT: _one({r: now - at for r, at in views.last_beat_by_role(connection).items()}),
+                m.HEARTBEAT: nowhere | _one({r: now - at for r, at in views.last_beat_by_role(connection).items()}),
                 m.RELOADED: {(): float(not views.config_refused(connection))},
                 m.SEAL_LAG: {(): views.audit_seal_lag(connection, now)},
                 m.SPOOL_FREE: {(): float(self._payload.free_bytes())},

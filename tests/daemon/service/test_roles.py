@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
@@ -39,6 +41,24 @@ def test_a_payload_store_that_cannot_be_opened_is_told(tmp_path: Path, capfd: py
     assert EXIT_CANNOT_START == process.exitcode
     assert "check its owner" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("how", "left"), [(signal.SIGTERM, []), (signal.SIGKILL, [("w",)])])
+def test_a_role_that_leaves_in_order_is_known_no_longer(
+    how: signal.Signals, left: list[tuple[str]], database: Database, tmp_path: Path
+) -> None:
+    """On several hosts nobody else forgets it for a day; one that was killed is for its supervisor to bury."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = Settings(database=s.Database(url=url), storage=s.Storage(dir=tmp_path / "payload"))
+    context = multiprocessing.get_context("spawn")
+    _ours, theirs = context.Pipe()
+    process = context.Process(target=run_role, args=(settings, "tick", "w", 0, "", theirs))
+    process.start()
+    until(lambda: rows(database, "SELECT id FROM worker"), seconds=120, what="the role works")
+    os.kill(process.pid or 0, how)
+    process.join()
+    assert (0 if how is signal.SIGTERM else -how) == process.exitcode
+    assert left == rows(database, "SELECT id FROM worker")
 
 
 def test_a_deliver_role_says_again_and_again_which_destinations_it_serves(

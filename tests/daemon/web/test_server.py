@@ -66,6 +66,15 @@ def test_metrics_carry_what_the_store_knows(client: TestClient, database: Databa
             assert f"\n{metric.name}" in text, metric.name
 
 
+def test_a_role_that_nobody_runs_is_a_silent_one(client: TestClient, database: Database) -> None:
+    """Workers that left in order have no row; without a sample no alert would tell that films wait for them."""
+    beat(database, "listen")
+    text = client.get("/metrics").text
+    assert 'cxrd_heartbeat_age_seconds{role="infer"} +Inf' in text
+    assert 'cxrd_heartbeat_age_seconds{role="listen"} +Inf' not in text
+    assert 'cxrd_heartbeat_age_seconds{role="listen"} ' in text
+
+
 def test_who_left_the_configuration_is_shown_no_more(database: Database, payload: PayloadStore) -> None:
     """An alert about a source or a destination that is gone could never end."""
     arrive(database)
