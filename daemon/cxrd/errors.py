@@ -85,6 +85,24 @@ class Reason(StrEnum):
     DECODER_DIED = "decoder_died"
     UID_CONFLICT = "uid_conflict"
 
+    @property
+    def leaves_a_film_unread(self) -> bool:
+        """Whether a reader of the study's report should be told.
+
+        Not of what is no chest radiograph by its header, and not of a film whose exposure is judged in another image.
+        """
+        return self not in {
+            Reason.MISSING_UID,
+            Reason.SOP_CLASS,
+            Reason.MODALITY,
+            Reason.NO_PIXELS,
+            Reason.FOR_PROCESSING,
+            Reason.BODY_PART,
+            Reason.LOCALIZER,
+            Reason.DUPLICATE,
+            Reason.UID_CONFLICT,
+        }
+
 
 class Refused(CxrdError):
     """An object cannot be analysed, for a reason that will not change by trying again.

@@ -247,11 +247,27 @@ class Verdict(Value):
     preview: bytes = b""
 
 
+class Unread(Value):
+    """A film of an analysed study that no model has judged.
+
+    Attributes
+    ----------
+    why : str
+        One sentence for a person, without patient data.
+    """
+
+    sop_uid: str
+    why: str
+
+
 class StudyAnalysis(Value):
     """What ``infer`` commits and ``build`` reads: the analysed films of one study.
 
     Attributes
     ----------
+    unread : tuple of Unread
+        Films that came with them and were refused; reports name them, and no digest covers them: a late lateral makes
+        no new result.
     input_digest, model_digest, config_digest : str
         sha256 (hex) of the analysed films' hashes, of the model set, of the report configuration.
         Results and their UIDs are functions of these three (engine.md §6), never of time.
@@ -259,6 +275,7 @@ class StudyAnalysis(Value):
 
     study_uid: str
     films: tuple[FilmAnalysis, ...]
+    unread: tuple[Unread, ...] = ()
     input_digest: str
     model_digest: str
     config_digest: str

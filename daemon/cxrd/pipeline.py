@@ -18,7 +18,7 @@ from pydicom import Dataset
 
 from cxrd import admission
 from cxrd.errors import PackageError, Reason, Refused
-from cxrd.findings import ClassRole, FilmAnalysis, FilmRef, ModelAnswer, ModelRef, StudyAnalysis, Subject
+from cxrd.findings import ClassRole, FilmAnalysis, FilmRef, ModelAnswer, ModelRef, StudyAnalysis, Subject, Unread
 from cxrd.imaging.decode import decode
 from cxrd.imaging.header import read_header, text
 from cxrd.imaging.lungs import lung_mask, mask_on
@@ -329,7 +329,9 @@ def config_digest(settings: Settings, check: ContentCheck | None) -> str:
     return _digest((settings.digest(), check.ref.digest if check else "", str(REVISION)))
 
 
-def conclude(study_uid: str, films: Sequence[FilmAnalysis], *, config_digest: str) -> StudyAnalysis:
+def conclude(
+    study_uid: str, films: Sequence[FilmAnalysis], *, config_digest: str, unread: Sequence[Unread] = ()
+) -> StudyAnalysis:
     """Close a study: order its films and derive the digests that its results' UIDs are made of.
 
     The input digest covers the films that were *analysed*: a late lateral or a resend changes nothing, a
@@ -340,6 +342,7 @@ def conclude(study_uid: str, films: Sequence[FilmAnalysis], *, config_digest: st
     return StudyAnalysis(
         study_uid=study_uid,
         films=ordered,
+        unread=tuple(sorted(unread, key=lambda film: film.sop_uid)),
         input_digest=_digest(part for film in ordered for part in (film.film.sop_uid, film.film.sha256)),
         model_digest=_digest(part for model in models for part in model),
         config_digest=config_digest,

@@ -17,6 +17,7 @@ from cxrd.report.equipment import node_uid
 from cxrd.report.facts import ReportFacts
 from cxrd.report.header import HeaderError, shim
 from cxrd.report.products import PRODUCTS, Film, Imprint, Predecessor, Reference
+from cxrd.report.remarks import remarks
 from cxrd.report.uids import derive, series_of
 
 __all__ = ["DEFAULT", "Predecessor", "ReportFacts", "build"]
@@ -97,6 +98,7 @@ def build(  # noqa: PLR0913 - what a study's results are made of
             now=now,
         )
 
+    said = remarks(films, analysis.unread, facts)
     made: list[Artefact] = []
     shown: dict[ArtefactKind, dict[str, Reference]] = {}
     for kind in (k for k in PER_FILM if k in wanted):
@@ -111,11 +113,11 @@ def build(  # noqa: PLR0913 - what a study's results are made of
         mark = imprint(kind, 1)
         before = previous.get(kind)
         if kind is ArtefactKind.SR_TEXT:
-            data = text.build(films, mark, before)
+            data = text.build(films, mark, said, before)
         else:
             beside = [shown.get(k, {}) for k in EXPLAINING if k in _always_with(kind, sends)]
             explanations = {f.found.film.sop_uid: _of(f, beside) for f in films}
-            data = sr.build(films, mark, explanations, before)
+            data = sr.build(films, mark, said, explanations, before)
         made.append(_artefact(mark, data))
     return tuple(made)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydicom import Dataset
 
-from cxrd.findings import Answer, ClassRole, FilmAnalysis
+from cxrd.findings import Answer, ClassRole, FilmAnalysis, Unread
 from cxrd.report import codes
 from cxrd.report.composite import referring
 from cxrd.report.equipment import coded
@@ -16,8 +16,8 @@ from cxrd.report.products import Film, Predecessor
 from cxrd.report.uids import series_of
 
 
-def remarks(films: Sequence[Film], facts: ReportFacts) -> list[str]:
-    """Research use, notes on each film and on each model's intended use, and films without any answer; each once."""
+def remarks(films: Sequence[Film], unread: Iterable[Unread], facts: ReportFacts) -> list[str]:
+    """Research use, notes on films and on models' intended use, films without any answer or unread; each once."""
     said = [RESEARCH_USE] if facts.research_use else []
     for film in films:
         found = film.found
@@ -29,6 +29,7 @@ def remarks(films: Sequence[Film], facts: ReportFacts) -> list[str]:
             for a in found.answers
             if a.note
         ]
+    said += [f"image {film.sop_uid} of this study was not analysed: {film.why}" for film in unread]
     return list(dict.fromkeys(said))
 
 

@@ -20,7 +20,6 @@ from cxrd.report import codes, document
 from cxrd.report.composite import encode, identify_private_codes
 from cxrd.report.facts import PRODUCT
 from cxrd.report.products import Film, Imprint, Predecessor, Reference
-from cxrd.report.remarks import remarks
 from cxrd.report.uids import derive
 
 Groups = list[sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations]
@@ -29,6 +28,7 @@ Groups = list[sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurement
 def build(
     films: Sequence[Film],
     imprint: Imprint,
+    remarks: Sequence[str],
     explanations: Mapping[str, Sequence[Reference]],
     predecessor: Predecessor | None,
 ) -> bytes:
@@ -36,6 +36,8 @@ def build(
 
     Parameters
     ----------
+    remarks : sequence of str
+        What a reader should know beside the findings.
     explanations : Mapping from SOP Instance UID of a film to sequence of Reference
         Images that show what the models saw on it, which the findings refer to.
     predecessor : Predecessor or None
@@ -49,13 +51,15 @@ def build(
     analyses = [film.found for film in films]
     beside = [r for film in films for r in explanations.get(film.found.film.sop_uid, ())]
     made = document.start(films, imprint, beside, predecessor)
-    made.update(_content(films, explanations, imprint))  # highdicom's own document copies and parses it all again
+    made.update(
+        _content(films, remarks, explanations, imprint)
+    )  # highdicom's own document copies and parses it all again
     identify_private_codes(made, *(x.code for film in analyses for a in film.answers for x in a.findings))
     return encode(made)
 
 
 def _content(
-    films: Sequence[Film], explanations: Mapping[str, Sequence[Reference]], imprint: Imprint
+    films: Sequence[Film], remarks: Sequence[str], explanations: Mapping[str, Sequence[Reference]], imprint: Imprint
 ) -> sr.ContainerContentItem:
     """Root of TID 1500: row 6 holds the groups, row 12 the remarks; one of the two is enough, and either may be alone.
 
@@ -86,8 +90,8 @@ def _content(
     )
     if groups:
         report.ContentSequence.append(_contained(codes.IMAGING_MEASUREMENTS, [item for g in groups for item in g]))
-    if said := [_comment(remark) for remark in remarks(films, facts)]:
-        report.ContentSequence.append(_contained(codes.QUALITATIVE_EVALUATIONS, said))
+    if remarks:
+        report.ContentSequence.append(_contained(codes.QUALITATIVE_EVALUATIONS, [_comment(x) for x in remarks]))
     return report
 
 

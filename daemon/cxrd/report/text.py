@@ -16,19 +16,18 @@ from cxrd.report.composite import encode, identify_private_codes, referring
 from cxrd.report.equipment import coded
 from cxrd.report.facts import PRODUCT
 from cxrd.report.products import Film, Imprint, Predecessor
-from cxrd.report.remarks import remarks
 
 CONTAINS, OBSERVED, MODIFIED, FROM = "CONTAINS", "HAS OBS CONTEXT", "HAS CONCEPT MOD", "INFERRED FROM"
 
 
-def build(films: Sequence[Film], imprint: Imprint, predecessor: Predecessor | None) -> bytes:
+def build(films: Sequence[Film], imprint: Imprint, remarks: Sequence[str], predecessor: Predecessor | None) -> bytes:
     """Build the report of one study; Part 10 file."""
     analyses = [film.found for film in films]
     made = document.start(films, imprint, (), predecessor)
     made.ValueType, made.ContinuityOfContent = "CONTAINER", "SEPARATE"
     made.ConceptNameCodeSequence = [coded(codes.REPORT_TITLE)]
     sections = [_film(film, number, len(films)) for number, film in enumerate(films, 1)]
-    said = [_text(codes.COMMENT, remark) for remark in remarks(films, imprint.facts)]
+    said = [_text(codes.COMMENT, remark) for remark in remarks]
     made.ContentSequence = [*_context(imprint), *said, *sections]
     identify_private_codes(made, *(x.code for film in analyses for _, x in film.present()))
     return encode(made)

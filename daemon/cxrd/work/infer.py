@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from cxrd.admission import instead
 from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
-from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis
+from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis, Unread
 from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier, operating
 from cxrd.pipeline import Plan, Prepared, analyse, conclude, config_digest, distinct, one_patient, screen
@@ -152,7 +152,9 @@ class InferHandler:
         for study in studies:
             mine = [self._with_preview(film, by_uid[film.film.sop_uid]) for film in study.films]
             if mine:
-                analysis = conclude(study.claim.study_uid, mine, config_digest=rule.config_digest)
+                analysis = conclude(
+                    study.claim.study_uid, mine, config_digest=rule.config_digest, unread=_unread(study.marks)
+                )
                 yield self._analysed(study, analysis, rule.active)
             else:
                 yield self._refused(study)
@@ -301,6 +303,12 @@ class InferHandler:
             self._metrics.observe(m.SCORE, finding.probability, model=model, finding=name)
             if finding.answer is Answer.PRESENT:
                 self._metrics.count(m.POSITIVE, model=model, finding=name)
+
+
+def _unread(marks: Mapping[str, tuple[InstanceState, str, str]]) -> list[Unread]:
+    """Films that a reader of the report would miss."""
+    refused = ((uid, reason, why) for uid, (state, reason, why) in marks.items() if state is InstanceState.REFUSED)
+    return [Unread(sop_uid=uid, why=why) for uid, reason, why in refused if Reason(reason).leaves_a_film_unread]
 
 
 def _rule(

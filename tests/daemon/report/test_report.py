@@ -13,7 +13,7 @@ import pytest
 from highdicom import sr
 
 from cxrd import report
-from cxrd.findings import Answer, Artefact, ArtefactKind
+from cxrd.findings import Answer, Artefact, ArtefactKind, Unread
 from cxrd.imaging.header import read_header
 from cxrd.report import codes, facts
 from cxrd.report.header import shim
@@ -172,6 +172,17 @@ def test_a_silent_film_beside_an_answered_one_is_named(tmp_path: Path) -> None:
     for kind in REPORTS:
         text, _ = dsrdump(made[kind], tmp_path)
         assert [two.SOPInstanceUID] == re.findall(r"no model answers for image ([0-9.]+)", text)
+
+
+def test_a_film_that_was_refused_is_named_beside_the_analysed_one(tmp_path: Path) -> None:
+    """Nobody must think that the lateral was looked at too; the document stays valid."""
+    source = header()
+    unread = (Unread(sop_uid="1.2.840.99.7", why="the header says that the view is lateral"),)
+    made = build(analysis(source).model_copy(update={"unread": unread}), source)
+    for kind in REPORTS:
+        text, _ = dsrdump(made[kind], tmp_path)
+        assert "image 1.2.840.99.7 of this study was not analysed: the header says that the view is lateral" in text
+        assert [] == complaints(made[kind], tmp_path)
 
 
 def test_normality_is_an_answer_and_not_a_disease(tmp_path: Path) -> None:

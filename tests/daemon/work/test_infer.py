@@ -85,6 +85,22 @@ def test_a_study_without_a_readable_film_is_refused_by_name(
     assert [] == rows(database, "SELECT id FROM job WHERE kind = 'build'")
 
 
+def test_films_that_no_model_judged_go_into_the_report(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """The lateral is named with its reason; a result of another node and raw pixels of the same exposure are not."""
+    raw, display = raw_and_display()
+    lateral = film(StudyInstanceUID=raw.StudyInstanceUID, ViewPosition="LL")
+    result = film(StudyInstanceUID=raw.StudyInstanceUID, Modality="OT")
+    send(database, payload, raw, display, lateral, result)
+    infer(database, handler)
+    refused = dict(rows(database, "SELECT sop_uid, detail FROM instance WHERE state = 'refused'"))
+    assert {str(one.SOPInstanceUID) for one in (raw, lateral, result)} == refused.keys()
+    with database.read() as connection:
+        unread = results.inference(connection, 1).analysis.unread
+    assert [(lateral.SOPInstanceUID, refused[lateral.SOPInstanceUID])] == [(x.sop_uid, x.why) for x in unread]
+
+
 @pytest.mark.parametrize("fault", ["missing", "altered"])
 def test_a_payload_that_is_not_what_came_holds_up_its_own_study_only(
     database: Database, payload: PayloadStore, handler: InferHandler, fault: str
