@@ -21,6 +21,7 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.status import code_to_category
 
 from cxrd import tls
 from cxrd.errors import ConfigError, DeliveryError, Reason, Refused
@@ -30,7 +31,8 @@ _config.STORE_SEND_CHUNKED_DATASET = True  # read the file as it is sent; the al
 
 MAX_CONTEXTS = 128  # PS3.8 9.3.2: context ids are the odd numbers up to 255
 DUPLICATE_SOP_INSTANCE = 0x0111
-WARNINGS_STORED = frozenset({0xB000, 0xB006, 0xB007})
+STORED = frozenset({"Success", "Warning"})
+"""Categories of status after which a peer has the object: a warning says that it did as asked (PS3.7 C.3, C.4)."""
 
 EventHandler = tuple[evt.EventType, Callable[[evt.Event], Any]]
 
@@ -103,7 +105,7 @@ def classify(status: int, *, attempted: bool) -> Outcome:
     ``0111H`` (duplicate SOP instance) is success when an earlier attempt may have arrived; on a first attempt
     somebody else's object has our UID, and sending again would not help.
     """
-    if status == 0x0000 or status in WARNINGS_STORED:
+    if code_to_category(status) in STORED:
         return Outcome.STORED
     if status == DUPLICATE_SOP_INSTANCE:
         return Outcome.STORED if attempted else Outcome.REJECTED

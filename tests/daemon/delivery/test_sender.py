@@ -38,6 +38,9 @@ def outgoing(folder: Path, number: int = 0) -> Outgoing:
         (0xB000, False, Outcome.STORED),
         (0xB006, False, Outcome.STORED),
         (0xB007, False, Outcome.STORED),
+        (0xB1AB, False, Outcome.STORED),
+        (0x0107, False, Outcome.STORED),
+        (0x0116, False, Outcome.STORED),
         (0x0111, True, Outcome.STORED),
         (0x0111, False, Outcome.REJECTED),
         (0xA700, False, Outcome.RETRY),
@@ -129,7 +132,7 @@ def test_a_called_title_that_is_not_the_peers_is_waited_for(tmp_path: Path) -> N
         server.shutdown()
 
 
-@pytest.mark.parametrize("status", [0xB000, 0xB006, 0xB007])
+@pytest.mark.parametrize("status", [0xB000, 0xB006, 0xB007, 0xB1AB, 0x0116])
 def test_a_warning_is_kept_with_the_object_it_came_for(tmp_path: Path, status: int) -> None:
     """The object is there; that the PACS coerced or dropped something can be read afterwards."""
     (tmp_path / "pacs").mkdir()
