@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from cxrd.errors import ConfigError, StoreError, Unstorable
+from cxrd.store.volume import room
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 NETWORK_FILESYSTEMS = frozenset(
@@ -102,7 +102,7 @@ class Database:
 
     def free_bytes(self) -> float:
         """Free bytes on the volume of an embedded database; a server looks after its own."""
-        return float("inf") if self._lock is None else shutil.disk_usage(self._lock.parent).free
+        return float("inf") if self._lock is None else room(self._lock.parent).free
 
     def upgrade(self) -> None:
         """Bring the schema to this version, or leave a newer one of the same generation as it is.

@@ -10,7 +10,6 @@ and the next fsync of the same file succeeds. A new file has no such past, so no
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from cxrd.crashpoints import reach
 from cxrd.errors import ConfigError, PayloadLost, StoreError
 from cxrd.settings import Storage
 from cxrd.store.durable import sync_folder
+from cxrd.store.volume import room
 
 STALE_S = 3600.0
 _TAKEN = ".taken"
@@ -44,11 +44,11 @@ class Payloads(Protocol):
         ...
 
     def total_bytes(self) -> int:
-        """Size of the local volume."""
+        """Size of the local volume; StoreError where it cannot be asked."""
         ...
 
     def free_bytes(self) -> int:
-        """Free bytes on the local volume."""
+        """Free bytes on the local volume; StoreError where it cannot be asked."""
         ...
 
     def digests(self, *, before: float) -> Iterator[list[str]]:
@@ -181,11 +181,11 @@ class PayloadStore:
 
     def total_bytes(self) -> int:
         """Size of the volume."""
-        return shutil.disk_usage(self.root).total
+        return room(self.root).total
 
     def free_bytes(self) -> int:
         """Free bytes on the volume, for an unprivileged writer."""
-        return shutil.disk_usage(self.root).free
+        return room(self.root).free
 
     def digests(self, *, before: float) -> Iterator[list[str]]:
         """Names of all files last changed before an epoch time, one folder of them at a time."""

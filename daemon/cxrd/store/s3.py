@@ -9,7 +9,6 @@ power cut damaged is fetched once more.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,6 +26,7 @@ from cxrd.crashpoints import reach
 from cxrd.errors import PayloadLost, StoreError
 from cxrd.settings import Storage
 from cxrd.store.payload import read_payload
+from cxrd.store.volume import room
 
 COPY_S = 600.0
 """A local copy that nobody asked for in so many seconds is removed."""
@@ -120,11 +120,11 @@ class S3Payloads:
 
     def total_bytes(self) -> int:
         """Size of the volume of local copies."""
-        return shutil.disk_usage(self._copies).total
+        return room(self._copies).total
 
     def free_bytes(self) -> int:
         """Free bytes of the volume of local copies; S3 itself has no such number."""
-        return shutil.disk_usage(self._copies).free
+        return room(self._copies).free
 
     def digests(self, *, before: float) -> Iterator[list[str]]:
         """Names of all objects last changed before an epoch time, some at a time."""

@@ -175,6 +175,9 @@ OLDEST_STUDY = Metric(
     ("state",),
     "Time since the last image of the oldest study in a state that is no end.",
 )
+STORE_UP = Metric(
+    "cxrd_store_up", Kind.QUERY, ("store",), "1 while the database answers, and the volume of the payloads does."
+)
 HEARTBEAT = Metric(
     "cxrd_heartbeat_age_seconds",
     Kind.QUERY,
@@ -232,7 +235,7 @@ TABLE: tuple[Metric, ...] = (
     SCORE, POSITIVE, REFERENCE_POSITIVE, DRIFT, SOURCE_DRIFT, INPUT_DRIFT, DRIFT_FILMS,
     DELIVERIES, COMMITMENTS, DESTINATION_UP, PAUSED, OLDEST_UNDELIVERED, OLDEST_UNCOMMITTED,
     BACKFILL, UPLOADS, CACHE,
-    HEARTBEAT, RESTARTS, SEAL_LAG, REMOVED, REMOVED_BYTES, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK,
+    STORE_UP, HEARTBEAT, RESTARTS, SEAL_LAG, REMOVED, REMOVED_BYTES, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK,
     BUILD_INFO, RELOADED,
 )  # fmt: skip
 

@@ -25,7 +25,6 @@ Samples = dict[tuple[str, ...], float]
 _NO_STUDIES: Samples = {(state.value,): 0.0 for state in StudyState}
 _NO_JOBS: Samples = {(kind.value, state.value): 0.0 for kind in JobKind for state in JobState}
 _NOT_WAITING: Samples = {(kind.value,): 0.0 for kind in JobKind}
-_WITHOUT_STORE = {m.SPOOL_FREE.name, m.SPOOL_SIZE.name, m.SPOOL_WATERMARK.name, m.BUILD_INFO.name}
 
 
 class StoreCollector:
@@ -62,16 +61,27 @@ class StoreCollector:
         self._read_at = float("-inf")
 
     def collect(self) -> Iterable[Family]:
-        """Families in the order of the table; the store's last known values while it does not answer."""
+        """Families of what can be read now, and which of the two stores answers."""
         if self._clock() - self._read_at > CACHE_S:
-            try:
-                self._families = [_family(metric, samples) for metric, samples in self._samples().items()]
-            except StoreError:
-                self._families = [f for f in self._families if f.name in _WITHOUT_STORE]
+            self._families = [_family(metric, samples) for metric, samples in self._samples().items()]
             self._read_at = self._clock()
         return self._families
 
     def _samples(self) -> dict[m.Metric, Samples]:
+        found: dict[m.Metric, Samples] = {
+            m.BUILD_INFO: self._build,
+            m.SPOOL_WATERMARK: {(): self._settings.storage.min_free_mb * 2.0**20},
+        }
+        answers: Samples = {}
+        for store, read in (("database", self._of_database), ("payload", self._of_payload)):
+            try:
+                found |= read()
+                answers[store,] = 1.0
+            except StoreError:
+                answers[store,] = 0.0
+        return found | {m.STORE_UP: answers}
+
+    def _of_database(self) -> dict[m.Metric, Samples]:
         unheard: Samples = {(s.name,): 0.0 for s in self._settings.dicom.sources}
         destinations = [(d.name,) for d in self._settings.destinations]
         nobody: Samples = dict.fromkeys(destinations, 0.0)
@@ -95,11 +105,13 @@ class StoreCollector:
                 m.HEARTBEAT: nowhere | _one({r: now - at for r, at in views.last_beat_by_role(connection).items()}),
                 m.RELOADED: {(): float(not views.config_refused(connection))},
                 m.SEAL_LAG: {(): views.audit_seal_lag(connection, now)},
-                m.SPOOL_FREE: {(): float(self._payload.free_bytes())},
-                m.SPOOL_SIZE: {(): float(self._payload.total_bytes())},
-                m.SPOOL_WATERMARK: {(): self._settings.storage.min_free_mb * 2.0**20},
-                m.BUILD_INFO: self._build,
             }
+
+    def _of_payload(self) -> dict[m.Metric, Samples]:
+        return {
+            m.SPOOL_FREE: {(): float(self._payload.free_bytes())},
+            m.SPOOL_SIZE: {(): float(self._payload.total_bytes())},
+        }
 
 
 def _one(values: Mapping[str, float]) -> Samples:

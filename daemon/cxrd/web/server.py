@@ -42,11 +42,9 @@ ABOUT = "A chest X-ray AI node beside a PACS. Research use: every result must be
 STATIC = StaticFiles(packages=[("cxrd.web", "static")])
 
 
-def checks(
-    settings: Settings, database: Database, payload: Payloads, roles: Sequence[str] | None = None
-) -> list[health.Check]:
+def checks(settings: Settings, database: Database, payload: Payloads) -> list[health.Check]:
     """Everything that decides whether the node is ready."""
-    found = [health.disk(payload.free_bytes(), settings.storage.min_free_mb * 2**20)]
+    found = [_disk(settings, payload)]
     try:
         database.check_schema()
         with database.read() as connection:
@@ -55,7 +53,14 @@ def checks(
     except CxrdError as error:
         return [*found, health.Check("database", ok=False, found=error.message, todo=error.hint)]
     found.append(health.Check("database", ok=True, found="answers, schema is current"))
-    return [*found, *health.beats(settings.roles() if roles is None else roles, ages, 2 * settings.work.lease_s)]
+    return [*found, *health.beats(settings.roles(), ages, 2 * settings.work.lease_s)]
+
+
+def _disk(settings: Settings, payload: Payloads) -> health.Check:
+    try:
+        return health.disk(payload.free_bytes(), settings.storage.min_free_mb * 2**20)
+    except StoreError as error:
+        return health.Check("disk", ok=False, found=error.message, todo=error.hint)
 
 
 def nobody(_films: Sequence[tuple[str, bytes]], _pictures: bool) -> tuple[list[Verdict], int, int]:  # noqa: FBT001 - as who judges is asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -85,3 +86,10 @@ def test_films_are_turned_away_before_a_volume_is_full(tmp_path: Path, where: st
             assert OUT_OF_RESOURCES == careful.store(film())
         assert SUCCESS == careful.store(film())
         careful.listener.stop()
+
+
+def test_a_volume_that_is_gone_leaves_the_film_with_its_sender(tmp_path: Path) -> None:
+    """Unmounted, or a file server away: 0xA700 as for any disk; 0xC000 would tell of a film that is no good."""
+    with opened(tmp_path) as place:
+        shutil.rmtree(place.payload.root)
+        assert OUT_OF_RESOURCES == place.door.store(film())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,26 @@ def test_a_store_that_is_away_is_said(tmp_path: Path, payload: PayloadStore) -> 
     assert "cxrd db upgrade" in broken.get("/readyz").text
     assert 200 == broken.get("/healthz").status_code
     assert 200 == broken.get("/metrics").status_code
+
+
+def test_a_payload_volume_that_is_gone_is_said(database: Database, payload: PayloadStore) -> None:
+    """A red line with what to do, and a figure of its own; what the database knows is told all the same."""
+    node = local(application(SETTINGS, database, payload))
+    shutil.rmtree(payload.root)
+    told = node.get("/readyz")
+    assert 503 == told.status_code
+    assert "RED disk" in told.text
+    assert "is its volume mounted?" in told.text
+    text = node.get("/metrics").text
+    assert 'cxrd_store_up{store="payload"} 0.0' in text
+    assert 'cxrd_store_up{store="database"} 1.0' in text
+    assert 'cxrd_studies{state="reported"}' in text
+    assert "Not ready" in node.get("/").text
+
+
+def test_a_database_that_is_away_is_said_to_monitors(tmp_path: Path, payload: PayloadStore) -> None:
+    """Its figures are gone, and an alert on one of them would end; this one begins."""
+    text = local(application(Settings(), Database(f"sqlite:///{tmp_path}/empty.db"), payload)).get("/metrics").text
+    assert 'cxrd_store_up{store="database"} 0.0' in text
+    assert "\ncxrd_spool_free_bytes " in text
+    assert "\ncxrd_studies{" not in text
