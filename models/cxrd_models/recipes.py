@@ -35,7 +35,7 @@ def read_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """
     path = Path(name) if name.endswith(".toml") else recipe_folder() / f"{name}.toml"
     try:
-        recipe = Recipe.model_validate(tomllib.loads(path.read_text("utf-8")))
+        recipe = Recipe.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
     except FileNotFoundError:
         known = ", ".join(sorted(p.stem for p in recipe_folder().glob("*.toml"))) or "none"
         raise RecipeError(f"there is no recipe {name}", hint=f"known: {known}; or give a .toml path") from None

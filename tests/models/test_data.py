@@ -23,6 +23,8 @@ from cxrd_models.data.shortcut import probe
 from cxrd_models.data.tasks import NIH14, task_of
 from cxrd_models.dataset.pictures import look
 from cxrd_models.errors import DataError, RecipeError
+from cxrd_models.evaluate.people import groups_of
+from cxrd_models.evaluate.truth import read_boxes
 from cxrd_models.recipe import AugmentRecipe, PreprocessRecipe
 
 WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
@@ -68,10 +70,12 @@ def test_a_film_of_sixteen_bits_is_learnt_as_it_is_judged(write_labels: WriteLab
         (("d.png", "train", "p9", "No Finding|Mass", "x", "PA"), r"row 5 \(d\.png\): label 'No Finding'"),
         (("d.png", "dev", "p9", "Mass", "x", "PA"), r"row 5 \(d\.png\): split 'dev'"),
         (("a.png", "train", "p1", "Mass", "x", "PA"), r"a\.png is listed more than once"),
+        (("d.png", "train", "", "Mass", "x", "PA"), r"row 5 \(d\.png\): file or patient_id is empty"),
+        (("", "train", "p9", "Mass", "x", "PA"), r"row 5 \(\): file or patient_id is empty"),
     ],
 )
 def test_a_faulty_row_is_named(write_labels: WriteLabels, tmp_path: Path, row: tuple[str, ...], message: str) -> None:
-    """A patient in two splits, a foreign label, an unknown split and a film listed twice are refused."""
+    """A patient in two splits or without a name, a foreign label, an unknown split, a film listed twice are refused."""
     write_labels(tmp_path, [*ROWS, row])
     with pytest.raises(DataError, match=message):
         read_manifest(tmp_path, NIH14)
@@ -90,6 +94,25 @@ def test_a_folder_that_cannot_serve_is_refused(write_labels: WriteLabels, tmp_pa
     assert 2 == len(read_manifest(tmp_path, NIH14, needed=("train",)).films)
     with pytest.raises(RecipeError, match="nih15"):
         task_of("nih15")
+
+
+def test_a_table_is_read_as_a_spreadsheet_saves_it(write_labels: WriteLabels, tmp_path: Path) -> None:
+    """With a byte order mark, Windows' line ends, spaces around cells, and the empty cells at a row's end left out."""
+    write_labels(tmp_path, ROWS)
+    expected, table = read_manifest(tmp_path, NIH14), tmp_path / "labels.csv"
+    boxes = "file,box_set,label,x,y,w,h\r\n a.png ,mine,Mass,1,2,3,4\r\n"
+    saved = table.read_text("utf-8").replace(",", " , ").replace(" , y , AP", "").replace("\n", "\r\n")
+    for name, text in ((table, saved), (tmp_path / "boxes.csv", boxes)):
+        name.write_bytes(text.encode("utf-8-sig"))
+    found = read_manifest(tmp_path, NIH14)
+    assert [film.labels for film in expected.films] == [film.labels for film in found.films]
+    assert [["x", "x", "unknown"], ["PA", "PA", "unknown"]] == [
+        list(groups_of(found)[name]) for name in ("source", "view")
+    ]
+    assert ["a.png"] == list(read_boxes(tmp_path, NIH14.classes))
+    table.write_bytes(saved.replace("Mass", "Müller").encode("latin-1"))
+    with pytest.raises(DataError, match="CSV file in UTF-8"):
+        read_manifest(tmp_path, NIH14)
 
 
 def test_a_film_that_cannot_be_read_is_named(folder: Path) -> None:

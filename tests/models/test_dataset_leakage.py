@@ -136,7 +136,7 @@ def test_a_faulty_table_cannot_be_checked(tmp_path: Path, lines: list[Line], lin
 def test_a_folder_without_a_table_cannot_be_checked(tmp_path: Path) -> None:
     """Exit code 2."""
     answer = check(tmp_path)
-    assert (2, True) == (answer.exit_code, "labels.csv cannot be read" in answer.stderr)
+    assert (2, True) == (answer.exit_code, "labels.csv does not exist" in answer.stderr)
 
 
 def test_bookkeeping_that_tells_a_label_is_loud() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Collection
 from hashlib import sha256
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrd.findings import Value
+from cxrd_models.data.cells import read_table
 from cxrd_models.data.tasks import GENERAL, OWN, Task, tasks_in
 from cxrd_models.errors import DataError
 
@@ -95,19 +95,12 @@ def read_manifest(folder: Path, task: Task, needed: Collection[str] = SPLITS) ->
     Raises
     ------
     DataError
-        No such file, a missing column, an unknown split or label, a film twice, a patient in two splits,
-        or a needed split without films; the message names file and row.
+        No such file, a missing column, an empty file or patient, an unknown split or label, a film twice, a patient
+        in two splits, or a needed split without films; the message names file and row.
     """
     table = folder / "labels.csv"
-    try:
-        with table.open(newline="", encoding="utf-8") as lines:
-            reader = csv.DictReader(lines)
-            missing = [c for c in (*_COLUMNS, task.column) if c not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(f"{table} has no column {', '.join(missing)}", hint=_other(reader.fieldnames or ()))
-            films = tuple(_film(table, number, row, task) for number, row in enumerate(reader, 2) if row[task.column])
-    except FileNotFoundError:
-        raise DataError(f"{table} does not exist", hint="--data is a folder with a labels.csv") from None
+    lines = read_table(table, (*_COLUMNS, task.column), hint=_other)
+    films = tuple(_film(table, number, row, task) for number, row in enumerate(lines, 2) if row[task.column])
     manifest = Manifest(folder=folder, task=task, films=films)
     _check(table, manifest, needed)
     return manifest
@@ -120,6 +113,11 @@ def _other(columns: Collection[str]) -> str:
 
 
 def _film(table: Path, number: int, row: dict[str, str], task: Task) -> Film:
+    if not row["file"] or not row["patient_id"]:
+        raise DataError(
+            f"{table} row {number} ({row['file']}): file or patient_id is empty",
+            hint="a film of an unknown patient gets a patient_id of its own: its file's name, say",
+        )
     if row["split"] not in SPLITS:
         raise DataError(f"{table} row {number} ({row['file']}): split {row['split']!r} is not one of {SPLITS}")
     try:

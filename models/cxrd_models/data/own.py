@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from cxrd_models.data.cells import read_table
 from cxrd_models.data.tasks import GENERAL, NORMAL, OWN, Task, task_of, tasks_in
 from cxrd_models.errors import DataError
 
@@ -42,18 +42,13 @@ def own_task(table: Path) -> Task:
     DataError
         No such table or column, no label, only one, or two words for a normal film.
     """
-    try:
-        with table.open(newline="", encoding="utf-8") as lines:
-            reader = csv.DictReader(lines)
-            columns = tuple(reader.fieldnames or ())
-            cells = {row[GENERAL] for row in reader if row.get(GENERAL)}
-    except FileNotFoundError:
-        raise DataError(f"{table} does not exist", hint="--data is a folder with a labels.csv") from None
-    if GENERAL not in columns:
-        known = ", ".join(tasks_in(columns))
-        told = f"its labels are those of task {known}" if known else "cxrd dataset csv --label COLUMN makes it"
-        raise DataError(f"{table} has no column {GENERAL}", hint=told)
-    return _task(table, cells)
+    lines = read_table(table, (GENERAL,), hint=_instead)
+    return _task(table, {row[GENERAL] for row in lines if row[GENERAL]})
+
+
+def _instead(columns: Collection[str]) -> str:
+    known = ", ".join(tasks_in(columns))
+    return f"its labels are those of task {known}" if known else "cxrd dataset csv --label COLUMN makes it"
 
 
 def _task(table: Path, cells: Iterable[str]) -> Task:

@@ -21,12 +21,13 @@ from PIL import Image
 from pydicom import dcmread
 
 from cxrd.findings import Value
+from cxrd_models.data.cells import read_table
 from cxrd_models.data.manifest import SPLITS
 from cxrd_models.data.tasks import CONTENT
 from cxrd_models.dataset import drawn
 from cxrd_models.dataset.build import Draft
 from cxrd_models.dataset.drawn import DRAWN, OF_A_FILM, Picture
-from cxrd_models.dataset.rows import Row, read_rows, read_table, writing
+from cxrd_models.dataset.rows import Row, read_rows, writing
 from cxrd_models.errors import DataError
 
 MADE, LINKED = "made", "films"

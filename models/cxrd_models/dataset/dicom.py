@@ -11,9 +11,10 @@ from pydicom import Dataset
 from cxrd.admission import judge
 from cxrd.errors import CxrdError, Refused
 from cxrd.imaging.header import read_header, text
+from cxrd_models.data.cells import read_table
 from cxrd_models.dataset.build import Draft
 from cxrd_models.dataset.pictures import find_films, is_dicom
-from cxrd_models.dataset.rows import Row, read_table
+from cxrd_models.dataset.rows import Row
 from cxrd_models.dataset.words import cell_of, column_of, parse_map, pseudonym, sex_of, task_for, years
 from cxrd_models.errors import DataError
 

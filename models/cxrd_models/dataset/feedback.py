@@ -22,11 +22,12 @@ from cxrd.errors import CxrdError
 from cxrd.findings import Answer, StudyAnalysis, Value
 from cxrd.imaging.header import read_header
 from cxrd.imaging.header import text as value_of
+from cxrd_models.data.cells import read_table
 from cxrd_models.data.own import made_for
 from cxrd_models.data.tasks import Task, task_of
 from cxrd_models.dataset.build import Draft
 from cxrd_models.dataset.dicom import row_of
-from cxrd_models.dataset.rows import Row, read_table
+from cxrd_models.dataset.rows import Row
 from cxrd_models.dataset.words import LATERAL
 from cxrd_models.errors import DataError
 

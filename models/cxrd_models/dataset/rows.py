@@ -11,11 +11,11 @@ from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from cxrd.findings import Value
+from cxrd_models.data.cells import read_table
 from cxrd_models.errors import DataError
 
 TABLE, ABOUT = "labels.csv", "dataset.json"
@@ -178,31 +178,3 @@ def read_rows(folder: Path) -> tuple[Row, ...]:
             Row.model_validate({**kept, **size, "labels": labels, "file": line["file"], "split": line["split"]})
         )
     return tuple(rows)
-
-
-def read_table(table: Path, needed: Sequence[str] = ()) -> list[dict[str, str]]:
-    """Every line of a CSV by column name, cells stripped; a byte order mark is no part of the first name.
-
-    Raises
-    ------
-    DataError
-        The file is missing, is no text, is empty, lacks a column, or has a row of more cells than columns.
-    """
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as text:
-            header, *rest = [line for line in csv.reader(text) if line] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise DataError(f"{table} cannot be read: {fault}", hint="a table is a CSV file in UTF-8") from fault
-    names = tuple(name.strip() for name in header)
-    missing = [name for name in needed if name not in names]
-    if missing:
-        raise DataError(f"{table} has no column {', '.join(missing)}", hint=f"it has: {', '.join(names)}")
-    if not rest:
-        raise DataError(f"{table} holds no row")
-    for number, line in enumerate(rest, 2):
-        if any(line[len(names) :]):
-            raise DataError(f"{table} row {number} has {len(line)} cells for {len(names)} columns", hint="quote commas")
-    return [
-        {name: cell.strip() for name, cell in zip_longest(names, line[: len(names)], fillvalue="") if name}
-        for line in rest
-    ]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cxrd.findings import Value
+from cxrd_models.data.cells import read_table
 from cxrd_models.dataset.build import Draft
-from cxrd_models.dataset.rows import Row, read_table
+from cxrd_models.dataset.rows import Row
 from cxrd_models.dataset.splits import split_word
 from cxrd_models.dataset.words import cell_of, column_of, parse_map, sex_of, task_for, years
 from cxrd_models.errors import DataError

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrd_models.data.cells import read_table
 from cxrd_models.data.manifest import Manifest
 
 UNKNOWN = "unknown"
@@ -23,8 +23,7 @@ def groups_of(manifest: Manifest) -> Groups:
 
     A film whose row does not tell belongs to the group "unknown".
     """
-    with (manifest.folder / "labels.csv").open(newline="", encoding="utf-8") as lines:
-        rows = dict(enumerate(csv.DictReader(lines), 2))
+    rows = dict(enumerate(read_table(manifest.folder / "labels.csv"), 2))
     mine = [rows[film.row] for film in manifest.films]
     told = {
         "sex": [row.get("sex") or UNKNOWN for row in mine],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 from cxrd.findings import Box, Value
+from cxrd_models.data.cells import read_table
 from cxrd_models.errors import DataError
 
 _COLUMNS = ("file", "label", "x", "y", "w", "h")
@@ -39,16 +39,11 @@ def read_boxes(folder: Path, classes: tuple[str, ...]) -> Boxes:
     table, found = folder / "boxes.csv", dict[str, tuple[TrueBox, ...]]()
     if not table.exists():
         return found
-    with table.open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines)
-        missing = [c for c in _COLUMNS if c not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(f"{table} has no column {', '.join(missing)}")
-        for number, row in enumerate(reader, 2):
-            meant = meaning(row["label"], classes)
-            if meant:
-                true = TrueBox(box=_box(table, number, row), label=row["label"], classes=meant)
-                found[row["file"]] = (*found.get(row["file"], ()), true)
+    for number, row in enumerate(read_table(table, _COLUMNS, bare=True), 2):
+        meant = meaning(row["label"], classes)
+        if meant:
+            true = TrueBox(box=_box(table, number, row), label=row["label"], classes=meant)
+            found[row["file"]] = (*found.get(row["file"], ()), true)
     return found
 
 
