@@ -15,6 +15,7 @@ from cxrd.store.audit import What
 from cxrd.store.schema import InstanceState, JobKind, JobState, StudyState
 
 _SUCCESS = 0x0000
+_NOTHING_MADE = "its result holds nothing of the kinds that destinations ask for"
 
 Mark = tuple[InstanceState, str, str]
 """State, coded reason and detail of one image."""
@@ -284,16 +285,21 @@ def mark_failed(  # noqa: PLR0913 - each is a column
 def settle(connection: Connection, now: float, study_uid: str) -> bool:
     """Set a study's state by what its newest analysis has reached; whether every delivery is stored.
 
-    A study that waits for a person stays failed, whatever else of it goes on. One whose results nobody asks for
-    is at its end, and says why.
+    A study that waits for a person stays failed, whatever else of it goes on. One whose results nobody asks for, or
+    of which nothing that is asked for could be made, is at its end, and says why.
     """
     studies.hold(connection, study_uid)
     newest = _newest(connection, study_uid)
     if newest is None or _stopped(connection, study_uid, newest):
         return False
-    a, d = schema.artefact.c, schema.delivery.c
-    built = connection.execute(select(exists().where(a.inference_id == newest))).scalar_one()
-    if not built:
+    a, d, j = schema.artefact.c, schema.delivery.c, schema.job.c
+    built, waits = connection.execute(
+        select(
+            exists().where(a.inference_id == newest),
+            exists().where(j.dedupe == f"build:{newest}", j.state != JobState.DONE),
+        )
+    ).one()
+    if waits and not built:
         _study(connection, study_uid, StudyState.ANALYSED)
         return False
     asked, stored = connection.execute(
@@ -304,7 +310,8 @@ def settle(connection: Connection, now: float, study_uid: str) -> bool:
     if stored < asked:
         _study(connection, study_uid, StudyState.REPORTED)
         return False
-    _study(connection, study_uid, StudyState.DELIVERED, "" if asked else "no destination asks for its results")
+    nothing = "no destination asks for its results" if built else _NOTHING_MADE
+    _study(connection, study_uid, StudyState.DELIVERED, "" if asked else nothing)
     audit.record_once(connection, now, What.STUDY_DELIVERED, study_uid, {"inference": newest, "objects": stored})
     return True
 

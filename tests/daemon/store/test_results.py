@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Thread
 
 import pytest
+from sqlalchemy import Connection
 
 from cxrd.errors import Reason
 from cxrd.findings import ArtefactKind
@@ -24,12 +25,18 @@ def store_all(database: Database, inference_id: int, dest: str) -> bool:
         return results.settle(connection, now, STUDY)
 
 
+def waiting(connection: Connection, now: float) -> None:
+    """Record an analysis whose objects wait to be built."""
+    made = record(connection, now)
+    jobs.enqueue(connection, now, JobKind.BUILD, dedupe=f"build:{made}", study_uid=STUDY, priority=50, payload={})
+
+
 def test_the_same_answer_is_recorded_once(database: Database) -> None:
     """Same films, models and configuration: the second worker adds nothing."""
     arrive(database)
     with database.write() as connection:
         now = database.now(connection)
-        assert record(connection, now) > 0
+        waiting(connection, now)
         assert results.record_inference(connection, now, analysis()) is None
     assert [(1,)] == rows(database, "SELECT count(*) FROM inference")
     assert [("analysed",)] == rows(database, "SELECT state FROM study")
@@ -94,7 +101,7 @@ def test_an_analysis_without_objects_is_not_delivered(database: Database) -> Non
     arrive(database)
     with database.write() as connection:
         now = database.now(connection)
-        record(connection, now)
+        waiting(connection, now)
         assert not results.settle(connection, now, STUDY)
     assert [("analysed",)] == rows(database, "SELECT state FROM study")
 

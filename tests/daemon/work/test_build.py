@@ -21,7 +21,7 @@ from cxrd.store.schema import JobKind
 from cxrd.watch.metrics import Metrics
 from cxrd.work.build import BuildHandler
 from cxrd.work.loop import Loop
-from support.analyses import FACTS, analysis
+from support.analyses import CHARM, FACTS, analysis, answer, fourteen
 from support.database import fresh
 from support.datasets import encoded, film
 from support.rows import STUDY, arrive, rows
@@ -36,11 +36,11 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield made
 
 
-def analysed(database: Database, payload: PayloadStore, digest: str) -> None:
+def analysed(database: Database, payload: PayloadStore, digest: str, *, localised: bool = True) -> None:
     """A study whose analysis waits to be built."""
     source = film(StudyInstanceUID=STUDY, SOPInstanceUID=f"{STUDY}.1", SeriesInstanceUID=f"{STUDY}.0")
     png = cv2.imencode(".png", np.full((256, 224), 90, np.uint8))[1].tobytes()
-    found = analysis(source)
+    found = analysis(source, answers=None if localised else (answer(CHARM, *fourteen()),))
     kept = found.films[0].film.model_copy(update={"sha256": payload.put(encoded(source))})
     only = FilmAnalysis(film=kept, preview=payload.put(png), answers=found.films[0].answers)
     new = found.model_copy(update={"films": (only,), "input_digest": digest * 64})
@@ -84,6 +84,16 @@ def test_each_destination_gets_the_kinds_it_lists(database: Database, payload: P
         "ris": ["sr-text"],
     } == deliveries(database)
     assert [(7,)] == rows(database, "SELECT count(*) FROM artefact")
+
+
+def test_a_study_of_which_no_destination_gets_anything_is_at_its_end(database: Database, payload: PayloadStore) -> None:
+    """A destination of regions alone, and a film on which no finding has a place: nothing is left to wait for."""
+    arrive(database)
+    analysed(database, payload, "a", localised=False)
+    build(database, payload, pacs=("seg", "pm"))
+    assert {} == deliveries(database)
+    ((state, reason),) = rows(database, "SELECT state, reason FROM study")
+    assert ("delivered", "its result holds nothing of the kinds that destinations ask for") == (state, reason)
 
 
 def test_a_later_result_names_the_report_it_replaces_in_every_class(database: Database, payload: PayloadStore) -> None:
