@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # the web server needs no ONNX Runtime in its address space
 
 NICE = 10
 
+Judged = tuple[list[Verdict], int, int]
+"""As of :meth:`cxrd.service.judging.Judge.__call__`."""
+
 _judges: dict[tuple[Chosen, ...], Judge] = {}
 """What the process holds: one judge, for the packages that answer."""
 
@@ -38,7 +41,7 @@ def _start() -> None:
     os.nice(NICE)
 
 
-def _work(settings: Settings, files: Sequence[tuple[str, Path]], *, pictures: bool) -> tuple[list[Verdict], int, int]:
+def _work(settings: Settings, files: Sequence[tuple[str, Path]], *, pictures: bool) -> Judged:
     from cxrd.service.judging import Judge, active  # noqa: PLC0415 - as above
 
     wanted = active(settings)
@@ -67,11 +70,13 @@ class Predictor:
         self._settings = settings
         self._places = BoundedSemaphore(settings.predict.waiting)
         self._lock = Lock()
+        # Linux ends the process with the thread that started it, and a web server's threads come and go
+        self._starter = ThreadPoolExecutor(1, "uploads")
         self._pool: ProcessPoolExecutor | None = None
         self._idle: Timer | None = None
         self._working = 0
 
-    def __call__(self, films: Sequence[tuple[str, bytes]], pictures: bool = False) -> tuple[list[Verdict], int, int]:  # noqa: FBT001, FBT002 - as web asks
+    def __call__(self, films: Sequence[tuple[str, bytes]], pictures: bool = False) -> Judged:  # noqa: FBT001, FBT002 - as web asks
         """Judge films in the other process; see :meth:`cxrd.service.judging.Judge.__call__`.
 
         Raises
@@ -88,7 +93,7 @@ class Predictor:
                 path.write_bytes(data)
                 files.append((name, path))
             try:
-                judged = self._running().submit(_work, self._settings, files, pictures=pictures)
+                judged = self._starter.submit(self._submit, files, pictures=pictures).result()
                 return judged.result(timeout=self._settings.predict.timeout_s)
             except (BrokenProcessPool, TimeoutError) as error:
                 self.close()
@@ -127,6 +132,9 @@ class Predictor:
                     self._idle.daemon = True
                     self._idle.start()
             self._places.release()
+
+    def _submit(self, files: Sequence[tuple[str, Path]], *, pictures: bool) -> Future[Judged]:
+        return self._running().submit(_work, self._settings, files, pictures=pictures)
 
     def _running(self) -> ProcessPoolExecutor:
         with self._lock:

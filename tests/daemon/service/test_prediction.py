@@ -137,6 +137,17 @@ def test_a_process_that_dies_costs_one_answer(predictor: Predictor) -> None:
     assert predictor([("x", FILMS["normal"])])[0][0].analysis
 
 
+def test_the_process_outlives_the_thread_that_asked_first(predictor: Predictor) -> None:
+    """A web server ends threads that idle, and Linux ends a child with the thread that started it."""
+    predictor.close()
+    asking = Thread(target=predictor, args=([("x", FILMS["normal"])],))
+    asking.start()
+    task = Path(f"/proc/self/task/{asking.native_id}")
+    asking.join()
+    until(lambda: not task.exists(), seconds=5, what="Linux has ended it too")
+    assert predictor([("x", FILMS["normal"])])[0][0].analysis
+
+
 def test_without_models_nothing_is_judged_and_the_reason_is_told(settings: Settings, tmp_path: Path) -> None:
     """As every other command tells it."""
     empty = Predictor(settings.model_copy(update={"models": Models(dir=tmp_path)}))
