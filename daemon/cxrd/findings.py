@@ -184,6 +184,9 @@ class FilmRef(Value):
         Source matrix.
     mirrored : bool
         Image row direction points to the patient's right (``R\F``): image-left is the patient's left.
+    sided : bool
+        The header says which side image-left is. Where it does not (no orientation, a film that lies on its side), no
+        picture may name one.
     inverted : bool
         The greys contradict the header and were shown, and judged, the other way round.
     """
@@ -197,6 +200,7 @@ class FilmRef(Value):
     columns: int
     view: View
     mirrored: bool = False
+    sided: bool = False
     inverted: bool = False
 
 

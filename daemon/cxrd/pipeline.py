@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # a decode process needs no ONNX Runtime in its address space
     from cxrd.inference.content import ContentCheck
     from cxrd.inference.engine import Classifier
 
-REVISION = 1
+REVISION = 2
 """Raised when the same bytes, models and settings give other pixels, notes or answers: results then get new UIDs."""
 
 ModelRun = Callable[[ModelRef, int, float, int | None], None]
@@ -163,6 +163,7 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
         columns=columns,
         view=admitted.view,
         mirrored=radiograph.mirrored,
+        sided=radiograph.sided,
         inverted=righted.inverted,
     )
     seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}

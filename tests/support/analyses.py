@@ -61,7 +61,7 @@ def fourteen(*present: str, **details: Any) -> tuple[Finding, ...]:
 
 
 def analysis(
-    *headers: Dataset, answers: tuple[ModelAnswer, ...] | None = None, mirrored: bool = False
+    *headers: Dataset, answers: tuple[ModelAnswer, ...] | None = None, mirrored: bool = False, sided: bool = True
 ) -> StudyAnalysis:
     """An analysis of the films of these headers; one present finding with a box unless told otherwise."""
     films = []
@@ -79,6 +79,7 @@ def analysis(
             columns=columns,
             view=View.PA,
             mirrored=mirrored,
+            sided=sided,
         )
         films.append(FilmAnalysis(film=film, answers=said))
     return StudyAnalysis(

@@ -39,12 +39,15 @@ class Radiograph:
         0 black to 1 white, bone white, in the source's orientation; padding is 0.
     mirrored : bool
         The row direction points to the patient's right (``R\F``).
+    sided : bool
+        The header says which of the patient's sides image-left is: rows run to the left or to the right.
     notes : tuple of str
         What was done beyond the header's word.
     """
 
     pixels: NDArray[np.float32]
     mirrored: bool
+    sided: bool
     notes: tuple[str, ...]
 
 
@@ -73,8 +76,13 @@ def decode(data: bytes) -> Radiograph:
         return shown.astype(np.float32)
 
     pixels = _looked_up(shade, stored.cells)
-    orientation = text(dataset, "PatientOrientation").upper()
-    return Radiograph(pixels, mirrored=orientation.startswith("R"), notes=(*notes, *modality.notes, *remedies))
+    rows_run_to = text(dataset, "PatientOrientation").upper()[:1]
+    return Radiograph(
+        pixels,
+        mirrored=rows_run_to == "R",
+        sided=rows_run_to in {"L", "R"},
+        notes=(*notes, *modality.notes, *remedies),
+    )
 
 
 def _with_believable_padding(stored: Stored) -> tuple[Stored, tuple[str, ...]]:

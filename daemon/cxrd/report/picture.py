@@ -57,7 +57,8 @@ def render(film: FilmAnalysis, preview: NDArray[np.uint8], facts: ReportFacts, n
     canvas = Image.new("RGB", (size[0] + PANEL, HEIGHT), PANEL_GREY)
     canvas.paste(Image.fromarray(left), (0, 0))
     draw = ImageDraw.Draw(canvas)
-    _sides(draw, size[0], mirrored=film.film.mirrored)
+    if film.film.sided:
+        _sides(draw, size[0], mirrored=film.film.mirrored)
     _labels(draw, film, shown, size[0])
     _panel(draw, canvas, film, facts, now, size[0])
     return np.asarray(canvas, np.uint8)
@@ -188,6 +189,7 @@ def _foot(
         "White tick: threshold. Evidence is no outline of disease.",
         f"{now.strftime('%Y-%m-%d %H:%M %z')}",
         f"{PRODUCT} {facts.software_version}, {facts.station_name}",
+        "" if film.film.sided else "The header does not say which side is which.",
     )
     for index, line in enumerate(lines):
         draw.text((x, y + 52 + 22 * index), line, font=_font(14), fill=QUIET)

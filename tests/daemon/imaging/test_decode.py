@@ -192,6 +192,16 @@ def test_a_film_seen_from_the_wrong_side_is_marked() -> None:
     assert not decode(encoded(ramp())).mirrored
 
 
+@pytest.mark.parametrize(
+    ("orientation", "sided"), [(["L", "F"], True), (["R", "F"], True), (["F", "R"], False), (None, False), ("", False)]
+)
+def test_which_side_is_left_is_known_where_rows_run_from_side_to_side(
+    orientation: list[str] | str | None, *, sided: bool
+) -> None:
+    """A third of real films state no orientation, and the rows of one on its side run to head or foot."""
+    assert sided is decode(encoded(ramp(PatientOrientation=orientation or ""))).sided
+
+
 def test_an_unknown_transfer_syntax_is_named() -> None:
     """The message carries the UID that a PACS administrator needs."""
     dataset = ramp()

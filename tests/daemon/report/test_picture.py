@@ -64,6 +64,13 @@ def test_sides_change_places_on_a_mirrored_film() -> None:
     assert ink["mirrored", True] < ink["mirrored", False]
 
 
+def test_no_side_is_named_that_the_header_does_not_name() -> None:
+    """A film without an orientation may be the wrong way round; the picture must not make a marker of a guess."""
+    image = picture(answer(CHARM, *fourteen()), sided=False)
+    for left in (True, False):
+        assert {90} == set(np.unique(corner(image, left=left)))
+
+
 @pytest.mark.parametrize("shape", [(300, 900), (900, 300), (2000, 2000), (200, 200)])
 def test_every_shape_of_film_fits(shape: tuple[int, int]) -> None:
     """Height fixed, aspect kept, panel beside it."""

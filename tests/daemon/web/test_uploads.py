@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from starlette.testclient import TestClient
 
 from cxrd.demo.samples import samples
@@ -17,6 +19,7 @@ from cxrd.serving import Predict
 from cxrd.settings import Database as DatabaseSection
 from cxrd.web.server import application
 from support.browsing import Filled, local, remote
+from support.datasets import encoded
 
 FILMS = samples("page uploads", rows=256)
 
@@ -51,6 +54,16 @@ def test_a_film_is_shown_with_what_was_found(client: TestClient, filled: Filled)
     assert "opacity.dcm" in page
     assert "<b>lateral</b>:" in page
     assert before == client.get("/api/v1/studies").json()
+
+
+def test_no_side_is_named_that_the_header_does_not_name(client: TestClient) -> None:
+    """A PNG, and a third of all films, say nothing of sides: a marker would be a guess."""
+    assert 'class="sides"' in judged(client, "opacity").text
+    silent = dcmread(BytesIO(FILMS["opacity"]))
+    silent.PatientOrientation = ""
+    page = client.post("/upload", files=[("file", ("silent.dcm", encoded(silent)))]).text
+    assert "Evidence of tiny for" in page
+    assert 'class="sides"' not in page
 
 
 def test_a_strangers_form_is_refused(filled: Filled, predictor: Predictor) -> None:
