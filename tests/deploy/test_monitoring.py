@@ -78,10 +78,15 @@ def test_no_query_names_a_metric_that_is_not_shown(root: Path) -> None:
             assert set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers)) <= labels[metric], where
 
 
-def test_no_figure_of_the_database_is_added_up(root: Path) -> None:
-    """Each host that shows the page reports the same one: eight hosts would make eight studies of one."""
+def test_no_figure_of_the_database_is_added_up_or_told_by_each_host(root: Path) -> None:
+    """Each host that shows the page reports the same one: eight hosts would make eight studies, or alerts, of one."""
+    same = "|".join(x.name for x in m.TABLE if x.kind is m.Kind.QUERY and x not in OF_A_HOST)
     for where, query in queries(root):
-        assert not re.search(r"\bsum\b[^(]*\(\s*cxrd_(studies|queue_jobs)\b", query) or "instance, kind" in query, where
+        bare = re.sub(rf"\b(max|min)( by \([^)]*\))? ?\([^()]*\b({same})\b", "", re.sub(r"\{[^}]*\}", "", query))
+        assert not re.search(rf"\b({same})\b", bare) or "label_values" in query, where
+
+
+OF_A_HOST = (m.STORE_UP, m.SPOOL_FREE, m.SPOOL_SIZE, m.SPOOL_WATERMARK, m.BUILD_INFO)
 
 
 def test_every_metric_is_drawn(root: Path) -> None:
@@ -162,5 +167,42 @@ def test_alerts_fire_when_they_should(root: Path, file: str) -> None:
         pytest.skip("needs promtool: apt-get install prometheus")
     done = subprocess.run(
         ["promtool", "test", "rules", file], cwd=root / "tests/deploy", capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_working_hours_are_those_of_the_hospitals_clock(root: Path, tmp_path: Path) -> None:
+    """Eight hours behind UTC, a Friday ends on Saturday at two."""
+    if shutil.which("promtool") is None:
+        pytest.skip("needs promtool: apt-get install prometheus")
+    text = (root / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
+    moved = text.replace("time() + 0 * 3600", "time() - 8 * 3600")
+    assert moved != text
+    (tmp_path / "alerts.yml").write_text(moved)
+    asked = {
+        "Thursday 14:00": 0,
+        "Thursday 15:00": 1,
+        "Friday 01:00": 1,
+        "Friday 02:00": 0,
+        "Saturday 01:00": 1,
+        "Sunday 01:00": 0,
+    }
+    days = ("Thursday", "Friday", "Saturday", "Sunday")
+    tests = []
+    for moment, works in asked.items():
+        day, clock = moment.split()
+        at = f"{24 * days.index(day) + int(clock[:2])}h1m"
+        tests.append(
+            {
+                "expr": "cxrd:working_hours",
+                "eval_time": at,
+                "exp_samples": [{"labels": "cxrd:working_hours", "value": 1}] * works,
+            }
+        )
+    case = {"interval": "1m", "promql_expr_test": tests}
+    told = {"rule_files": ["alerts.yml"], "evaluation_interval": "1m", "tests": [case]}
+    (tmp_path / "hours.test.yml").write_text(json.dumps(told))
+    done = subprocess.run(
+        ["promtool", "test", "rules", "hours.test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert 0 == done.returncode, done.stdout + done.stderr
