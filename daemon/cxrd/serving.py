@@ -44,9 +44,10 @@ class Predict(Section):
     max_films : int
         Films in one request.
     waiting : int
-        Requests that may wait for their turn; the next is answered 503.
+        Requests that are read, wait for their turn or are judged at a time; the next is answered 503, before its
+        films are read. Each may take twice ``max_upload_mb`` of the volume for temporary files.
     timeout_s : float
-        Seconds one request may take, with its wait.
+        Seconds that the films of a request may take to come, and then to be judged, with their wait.
     idle_s : float
         Seconds without a request after which the process that judges uploads ends and its memory is free.
     """

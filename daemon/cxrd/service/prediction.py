@@ -14,9 +14,10 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfileobj
 from tempfile import TemporaryDirectory
-from threading import BoundedSemaphore, Lock, Timer
-from typing import TYPE_CHECKING
+from threading import Lock, Timer
+from typing import TYPE_CHECKING, BinaryIO
 
 from cxrd.errors import CxrdError
 from cxrd.findings import Verdict
@@ -52,7 +53,7 @@ def _work(settings: Settings, files: Sequence[tuple[str, Path]], *, pictures: bo
 
 
 class Busy(CxrdError):
-    """As many uploads wait as may."""
+    """The process ended, or took too long."""
 
     retryable = True
 
@@ -68,7 +69,6 @@ class Predictor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._places = BoundedSemaphore(settings.predict.waiting)
         self._lock = Lock()
         # Linux ends the process with the thread that started it, and a web server's threads come and go
         self._starter = ThreadPoolExecutor(1, "uploads")
@@ -76,21 +76,22 @@ class Predictor:
         self._idle: Timer | None = None
         self._working = 0
 
-    def __call__(self, films: Sequence[tuple[str, bytes]], pictures: bool = False) -> Judged:  # noqa: FBT001, FBT002 - as web asks
+    def __call__(self, films: Sequence[tuple[str, BinaryIO]], pictures: bool = False) -> Judged:  # noqa: FBT001, FBT002 - as web asks
         """Judge films in the other process; see :meth:`cxrd.service.judging.Judge.__call__`.
 
         Raises
         ------
         Busy
-            Too many wait.
+            The process ended, or did not answer in time.
         CxrdError
-            The process ended, did not answer in time, or has no models; retryable unless it has none.
+            There are no models.
         """
-        with self._place(), TemporaryDirectory(prefix="cxrd-upload-") as folder:
+        with self._at_work(), TemporaryDirectory(prefix="cxrd-upload-") as folder:
             files = []
-            for number, (name, data) in enumerate(films):
+            for number, (name, film) in enumerate(films):
                 path = Path(folder) / str(number)
-                path.write_bytes(data)
+                with path.open("wb") as copy:
+                    copyfileobj(film, copy)
                 files.append((name, path))
             try:
                 judged = self._starter.submit(self._submit, files, pictures=pictures).result()
@@ -115,9 +116,8 @@ class Predictor:
             pool.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(blocking=False):
-            raise Busy("as many uploads wait as may", hint="try again in a few seconds")
+    def _at_work(self) -> Iterator[None]:
+        """Keep the process while somebody waits for it."""
         with self._lock:
             self._working += 1
             if self._idle is not None:
@@ -131,7 +131,6 @@ class Predictor:
                     self._idle = Timer(self._settings.predict.idle_s, self.close)
                     self._idle.daemon = True
                     self._idle.start()
-            self._places.release()
 
     def _submit(self, files: Sequence[tuple[str, Path]], *, pictures: bool) -> Future[Judged]:
         return self._running().submit(_work, self._settings, files, pictures=pictures)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, HTTPException, Query, UploadFile
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -23,7 +24,7 @@ from cxrd.web.access import operator
 from cxrd.web.models import ModelCards
 from cxrd.web.refusing import problem
 from cxrd.web.running import read_running
-from cxrd.web.uploads import Uploads, data_url, evidence
+from cxrd.web.uploads import Named, Uploads, data_url, evidence
 
 
 class Problem(BaseModel):
@@ -127,7 +128,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     for code, text in {
         401: "Nobody logged in.",
         403: "Only an operator may.",
+        400: "The form cannot be read.",
         404: "There is none.",
+        408: "The films do not come.",
         413: "The request is too large.",
         421: "The node does not go by that name.",
         422: "The request cannot be understood, or no film of it can be judged.",
@@ -234,32 +237,45 @@ def _cache(router: APIRouter, behind: Behind) -> None:
 
 
 def _predict(router: APIRouter, behind: Behind) -> None:
-    limits = behind.settings.predict
+    most = behind.settings.predict.max_films
 
     @router.post(
         "/predict",
         response_model=Predictions,
-        responses=_refused(403, 413, 422, 503),
+        responses=_refused(400, 403, 408, 413, 422, 503),
         summary="Judge films: DICOM, PNG or JPEG, one or several",
+        openapi_extra={"requestBody": _films(most)},  # FastAPI would read the body before it asks for a place
     )
-    def predict(
+    async def predict(
         request: Request,
-        file: list[UploadFile] = File(  # noqa: B008, FAST002 - an annotation is text here, and could not name the limit
-            min_length=1, description="The films.", json_schema_extra={"maxItems": limits.max_films}
-        ),
         *,
         pictures: Annotated[bool, Query(description="Show each film, and the heat of its findings.")] = False,
     ) -> Response:
         operator(request)
+
+        def answered(films: Sequence[Named]) -> Response:
+            return _told(behind.uploads.judge(films, pictures=pictures), pictures=pictures)
+
         try:
-            verdicts = behind.uploads.judge([(one.filename or "", one.file.read()) for one in file], pictures=pictures)
+            async with behind.uploads.received(request) as films:
+                return await run_in_threadpool(answered, films)
         except CxrdError as error:
             code = "busy" if error.retryable else "no_models"
             return problem(503, code=code, detail=str(error), headers={"Retry-After": "5"})
-        results = [{**verdict(one), **(_pictures(one) if pictures else {})} for one in verdicts]
-        if all(one.analysis is None for one in verdicts):
-            return problem(422, code=verdicts[0].reason, detail=verdicts[0].detail, results=results)
-        return JSONResponse({"results": results})
+
+
+def _films(most: int) -> dict[str, Any]:
+    """Describe a form of films."""
+    file = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": most}
+    form = {"type": "object", "required": ["file"], "properties": {"file": {**file, "description": "The films."}}}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+
+
+def _told(verdicts: Sequence[Verdict], *, pictures: bool) -> Response:
+    results = [{**verdict(one), **(_pictures(one) if pictures else {})} for one in verdicts]
+    if all(one.analysis is None for one in verdicts):
+        return problem(422, code=verdicts[0].reason, detail=verdicts[0].detail, results=results)
+    return JSONResponse({"results": results})
 
 
 def _pictures(judged: Verdict) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from cxrd.web.pages import Pages
 from cxrd.web.pictures import Pictures
 from cxrd.web.reference import reference
 from cxrd.web.refusing import refusal
-from cxrd.web.uploads import Predict, Uploads
+from cxrd.web.uploads import Named, Predict, Uploads
 
 ABOUT = "A chest X-ray AI node beside a PACS. Research use: every result must be reviewed by a radiologist."
 STATIC = StaticFiles(packages=[("cxrd.web", "static")])
@@ -63,7 +63,7 @@ def _disk(settings: Settings, payload: Payloads) -> health.Check:
         return health.Check("disk", ok=False, found=error.message, todo=error.hint)
 
 
-def nobody(_films: Sequence[tuple[str, bytes]], _pictures: bool) -> tuple[list[Verdict], int, int]:  # noqa: FBT001 - as who judges is asked
+def nobody(_films: Sequence[Named], _pictures: bool) -> tuple[list[Verdict], int, int]:  # noqa: FBT001 - as who judges is asked
     """Judge nothing: what stands behind an application that was given no models."""
     raise CxrdError("no models are here to judge uploads")
 

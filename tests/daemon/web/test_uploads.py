@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from pydicom import dcmread
@@ -77,7 +77,7 @@ def test_a_strangers_form_is_refused(filled: Filled, predictor: Predictor) -> No
 def test_what_cannot_be_judged_is_said_on_a_page(filled: Filled) -> None:
     """No film, too many, too large, nobody there, turned off."""
 
-    def busy(_films: Sequence[tuple[str, bytes]], _pictures: bool) -> tuple[list[Verdict], int, int]:  # noqa: FBT001 - as web asks
+    def busy(_films: Sequence[tuple[str, BinaryIO]], _pictures: bool) -> tuple[list[Verdict], int, int]:  # noqa: FBT001 - as web asks
         raise StoreError("too many wait")
 
     def client(**limits: Any) -> TestClient:
