@@ -14,6 +14,7 @@ from io import BytesIO
 from time import monotonic
 from typing import Any
 
+from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
@@ -29,6 +30,11 @@ HARD_PDU = 16 * MAX_PDU
 MAX_COMMAND = 2**16
 """Bytes of a command set, which has a dozen elements."""
 P_DATA_TF = 4
+
+WRITER, WRITER_NAME = UID("2.25.63234776116073608569718050996887366222"), "CXRD"
+"""Implementation Class UID and Version Name of the files that we make of objects (PS3.10 7.1). They never change: a
+film's hash covers them, and the same film must have the same hash after the next upgrade, of cxrd or of a library.
+"""
 
 
 class Connection(AssociationSocket):
@@ -168,6 +174,8 @@ class Messages(DIMSEServiceProvider):
                 sop_class_uid=asked.AffectedSOPClassUID,
                 sop_instance_uid=asked.AffectedSOPInstanceUID,
                 transfer_syntax=contexts[message.context_id].transfer_syntax[0],
+                implementation_uid=WRITER,
+                implementation_version=WRITER_NAME,
             )
             return b"\0" * 128 + b"DICM" + encode_file_meta(meta)
         except (AttributeError, KeyError, ValueError):  # a request without them is refused when it is whole

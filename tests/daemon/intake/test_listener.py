@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.dsutils import create_file_meta
 from sqlalchemy import text
 
 from cxrd.delivery.sender import Outgoing, send
@@ -64,6 +65,18 @@ def test_the_same_object_again_changes_nothing(door: Door, database: Database) -
     assert [SUCCESS, SUCCESS] == [door.store(dataset), door.store(dataset)]
     assert [(1,)] == rows(database, "SELECT rev FROM job")
     assert ["stored", "duplicate"] == [outcome for _, outcome, _ in door.noted.instances]
+
+
+def test_a_film_is_the_same_film_after_an_upgrade(
+    door: Door, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No version of a library is part of its bytes: a resend would be a conflict for ever."""
+    dataset = film()
+    assert SUCCESS == door.store(dataset)
+    newer = {"implementation_version": "PYNETDICOM_999", "implementation_uid": UID("1.2.999")}
+    monkeypatch.setattr(create_file_meta, "__kwdefaults__", newer)
+    assert SUCCESS == door.store(dataset)
+    assert [] == rows(database, "SELECT id FROM quarantine")
 
 
 def test_other_bytes_under_a_known_uid_are_kept_aside(door: Door, database: Database, payload: PayloadStore) -> None:
