@@ -69,16 +69,17 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
     -------
     Received
         STORED; DUPLICATE when the same bytes are here already (nothing changes); CONFLICT when the SOP
-        Instance UID is here with other bytes (kept aside, nothing is overwritten).
+        Instance UID is here with other bytes (kept aside, nothing is overwritten). Bytes that retention has given up
+        are overwritten by none: whichever come again take their place.
     """
     known = _known(connection, arrival.sop_uid)
-    if known is None or known.sha256 == arrival.sha256:  # a conflict makes no study
+    if known is None or _fits(known, arrival):  # a conflict makes no study
         _hold_study(connection, now, arrival)
         known = _known(connection, arrival.sop_uid)
-    if known is not None and known.sha256 == arrival.sha256:
+    if known is not None and _fits(known, arrival):
         if known.removed_at is not None:
             _restore(connection, now, arrival)
-        return Received.DUPLICATE
+        return Received.DUPLICATE if known.sha256 == arrival.sha256 else Received.STORED
     if known is not None:
         detail = (
             "an object with this SOP Instance UID and other bytes is here already; both are kept, the first is used"
@@ -123,9 +124,15 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
     return Received.STORED
 
 
-def _known(connection: Connection, sop_uid: str) -> Row[str, float | None] | None:
+def _known(connection: Connection, sop_uid: str) -> Row[str, str, float | None] | None:
     i = schema.instance.c
-    return connection.execute(select(i.sha256, i.removed_at).where(i.sop_uid == sop_uid)).first()
+    return connection.execute(select(i.sha256, i.study_uid, i.removed_at).where(i.sop_uid == sop_uid)).first()
+
+
+def _fits(known: Row[str, str, float | None], arrival: Arrival) -> bool:
+    """Whether an arrival is the instance that is known: an archive gives it back in another encoding than it got it."""
+    same = known.sha256 == arrival.sha256
+    return same or (known.removed_at is not None and known.study_uid == arrival.study_uid)
 
 
 def _priority(connection: Connection, study_uid: str, *, urgent: bool) -> int:
@@ -138,9 +145,11 @@ def _priority(connection: Connection, study_uid: str, *, urgent: bool) -> int:
 def _restore(connection: Connection, now: float, arrival: Arrival) -> None:
     """A film that retention removed is here again; a study that could not do without it is analysed."""
     i, s = schema.instance.c, schema.study.c
-    connection.execute(update(schema.instance).where(i.sop_uid == arrival.sop_uid).values(removed_at=None))
+    came = {name: getattr(arrival, name) for name in ("sha256", "size", "transfer_syntax", "source", "calling_ae")}
+    connection.execute(update(schema.instance).where(i.sop_uid == arrival.sop_uid).values(**came, removed_at=None))
     connection.execute(update(schema.study).where(s.uid == arrival.study_uid).values(last_at=now))
-    audit.record(connection, now, What.INSTANCE_RESTORED, arrival.sop_uid, {"study": arrival.study_uid})
+    told = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
+    audit.record(connection, now, What.INSTANCE_RESTORED, arrival.sop_uid, told)
     study = connection.execute(select(s.state, s.stat).where(s.uid == arrival.study_uid)).one()
     if study.state not in (StudyState.DELIVERED, StudyState.REFUSED):
         priority = _priority(connection, arrival.study_uid, urgent=study.stat)

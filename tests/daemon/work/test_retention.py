@@ -229,6 +229,32 @@ def test_a_late_image_waits_for_the_films_that_are_gone(site: Site) -> None:
     assert [("ready",)] == rows(site.database, "SELECT state FROM job WHERE kind = 'infer'")
 
 
+def test_a_film_that_comes_again_in_another_encoding_takes_the_place_of_the_one_that_is_gone(site: Site) -> None:
+    """An archive compresses, and adds its own elements: it hardly ever gives back the bytes that it got."""
+    site.finish()
+    site.run()
+    arrive(site.database, 2)
+    (held,) = claim(site.database)
+    with site.database.write() as connection:
+        jobs.bury(connection, site.database.now(connection), held, error="payload is missing")
+    again = site.payload.put(b"film, compressed")
+    assert [Received.STORED] == arrive(site.database, sha256=again, transfer_syntax="1.2.840.10008.1.2.4.70")
+    assert [Received.DUPLICATE] == arrive(site.database, sha256=again)
+    assert [Received.CONFLICT] == arrive(site.database, sha256=site.film)
+    kept = rows(site.database, "SELECT sha256, transfer_syntax, removed_at FROM instance ORDER BY sop_uid")
+    assert (again, "1.2.840.10008.1.2.4.70", None) == kept[0]
+    assert [("ready",)] == rows(site.database, "SELECT state FROM job WHERE kind = 'infer'")
+
+
+def test_a_removed_film_comes_back_to_its_own_study_alone(site: Site) -> None:
+    """Under another study's UID it is another object, and a person should look."""
+    site.finish()
+    site.run()
+    assert [Received.CONFLICT] == arrive(site.database, study_uid="9.9", sha256="9" * 64)
+    assert [(STUDY,)] == rows(site.database, "SELECT uid FROM study")
+    assert [(True,)] == rows(site.database, "SELECT removed_at IS NOT NULL FROM instance")
+
+
 def test_what_is_done_can_be_asked_for_again_without_its_row(site: Site) -> None:
     """An analysis by an operator, a delivery because the destination lost it."""
     site.finish()
