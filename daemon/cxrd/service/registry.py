@@ -339,12 +339,10 @@ class Registry:
         return shelf(self._settings.models.dir)[0] / name.model / name.version
 
     def _sound(self, database: Database, name: Named) -> Classifier:
-        """A version that is known, lies here with the bytes that are known, and works."""
+        """A version that is known and not retired, lies here with the bytes that are known, and works."""
         adopt(self._settings, database)
         with database.read() as connection:
-            entry = packages.find(connection, *name)
-        if entry is None:
-            raise PackageError(f"{name.model}@{name.version} is not known", hint="cxrd models add PATH makes it known")
+            entry = packages.movable(connection, *name)
         classifier = self.verify(self._folder(name))
         if classifier.ref.digest != entry.digest:
             raise PackageError(

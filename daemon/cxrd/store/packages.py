@@ -108,7 +108,7 @@ def shadow(connection: Connection, now: float, model: str, version: str) -> None
         It is unknown, retired or the one that answers.
     """
     lock(connection)
-    entry = _movable(connection, model, version)
+    entry = movable(connection, model, version)
     if entry.stage is Stage.ACTIVE:
         raise PackageError(f"{model}@{version} is active", hint="it answers; only another version can look on")
     if entry.stage is Stage.SHADOW:
@@ -142,7 +142,7 @@ def promote(connection: Connection, now: float, model: str, version: str, detail
         It is unknown, retired or active already.
     """
     lock(connection)
-    entry = _movable(connection, model, version)
+    entry = movable(connection, model, version)
     if entry.stage is Stage.ACTIVE:
         raise PackageError(f"{model}@{version} is active already", hint="cxrd models ls")
     before = _of(connection, model, Stage.ACTIVE)
@@ -200,6 +200,23 @@ def find(connection: Connection, model: str, version: str) -> Entry | None:
     return next((e for e in entries(connection) if (e.model, e.version) == (model, version)), None)
 
 
+def movable(connection: Connection, model: str, version: str) -> Entry:
+    """One version that may still answer or look on.
+
+    Raises
+    ------
+    PackageError
+        It is unknown or retired.
+    """
+    entry = _known(connection, model, version)
+    if entry.stage is Stage.RETIRED:
+        raise PackageError(
+            f"{model}@{version} is retired",
+            hint="it never comes back: export it again under a higher version, cxrd models add that, and promote it",
+        )
+    return entry
+
+
 def tell_runs(connection: Connection, worker_id: str, runs: Sequence[Running]) -> None:
     """Note what an infer worker has loaded, for whoever asks what really answers."""
     w = schema.worker.c
@@ -221,13 +238,6 @@ def _known(connection: Connection, model: str, version: str) -> Entry:
     entry = find(connection, model, version)
     if entry is None:
         raise PackageError(f"{model}@{version} is not known", hint="cxrd models add PATH makes it known")
-    return entry
-
-
-def _movable(connection: Connection, model: str, version: str) -> Entry:
-    entry = _known(connection, model, version)
-    if entry.stage is Stage.RETIRED:
-        raise PackageError(f"{model}@{version} is retired", hint="a retired version does not come back; add a new one")
     return entry
 
 
