@@ -209,8 +209,8 @@ class Retention(Section):
     sweep_s : float
         Seconds between two sweeps: temporary files that a dead writer left, and whatever is due.
     films_days : float
-        Days after the end of a study, every destination having taken its results, after which the bytes of its films
-        and of their previews are removed; their rows stay.
+        Days after the end of a study, every destination having taken its results or a person having dismissed the
+        rest, after which the bytes of its films and of their previews are removed; their rows stay.
     results_days : float
         Days after which, likewise, the bytes of its results are removed.
     jobs_days : float

@@ -24,6 +24,7 @@ STATES = {
     StudyState.DELIVERED: "it is finished: every destination has what it asks for",
     StudyState.REFUSED: "no image of it may be analysed",
     StudyState.FAILED: "it has stopped and waits for a person",
+    StudyState.DISMISSED: "a person has given up what of it could not be done",
 }
 _SENDER = "correct it at the modality or in the PACS and send the study again"
 _ROUTE = "nothing, if such images are meant to come here; otherwise stop the PACS from routing them"
@@ -61,6 +62,14 @@ _DOING = {
     JobKind.FETCH: "fetched",
 }
 
+_STOPPED = {
+    JobState.DEAD: (
+        "stopped",
+        "repair the cause, then cxrd queue retry {0}; nobody will: cxrd queue dismiss {0} --reason WHY",
+    ),
+    JobState.DISMISSED: ("nothing", "cxrd queue retry {0} revives it"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -72,8 +81,10 @@ class Step:
         What happens to it, or did.
     todo : str
         What a person can do; "" when there is nothing.
-    retry : bool
-        It is dead: it waits for a person.
+    dead : bool
+        It waits for a person, who may dismiss it.
+    dismissed : bool
+        A person has given it up; it may be retried like a dead one.
     """
 
     id: int
@@ -83,7 +94,8 @@ class Step:
     next: str
     todo: str
     error: str
-    retry: bool
+    dead: bool
+    dismissed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +164,8 @@ def explain(
     study: StudyView, queue: Sequence[QueueRow], peers: Collection[str], now: float, clock: Clock
 ) -> list[Line]:
     """Tell a study's whole story; parameters as of :func:`steps`."""
-    waiting = [step for step in steps(study, queue, peers, now, clock) if step.state != JobState.DONE]
+    left = [step for step in steps(study, queue, peers, now, clock) if step.state != JobState.DONE]
+    waiting = [step for step in left if not step.dismissed]
     came = (
         f"from {study.source or 'an unknown source'}, {len(study.images)} image(s), the last at {clock(study.last_at)}"
     )
@@ -162,6 +175,7 @@ def explain(
         *(_quarantined(row, clock) for row in study.quarantined),
         *_models(study.findings),
         *(_delivery(row, study.objects, clock) for row in study.deliveries),
+        *(Line(step.name, step.error, step.todo) for step in left if step.dismissed),
         *(_waiting(step) for step in waiting),
         *([] if waiting else [_nothing_next(study)]),
     ]
@@ -217,7 +231,8 @@ def _step(job: Row, lane: QueueRow | None, peers: Collection[str], now: float, c
         next=what,
         todo=todo,
         error=job["err"],
-        retry=job["state"] == JobState.DEAD,
+        dead=job["state"] == JobState.DEAD,
+        dismissed=job["state"] == JobState.DISMISSED,
     )
 
 
@@ -226,8 +241,8 @@ def _next(job: Row, lane: QueueRow | None, peers: Collection[str], now: float, c
     doing = _DOING.get(job["kind"], f"worked on by a newer version, which knows {job['kind']}")
     if job["state"] == JobState.DONE:
         return f"done at {clock(job['finished_at'])}", ""
-    if job["state"] == JobState.DEAD:
-        return "stopped", f"repair the cause, then retry it: cxrd queue retry {job['id']}"
+    if stopped := _STOPPED.get(job["state"]):
+        return stopped[0], stopped[1].format(job["id"])
     if job["state"] == JobState.LEASED:
         return f"is being {doing}, by {job['owner']}", ""
     if job["lane"] and (hindrance := _hindrance(job, lane, peers, now)):
@@ -243,7 +258,10 @@ def _hindrance(job: Row, lane: QueueRow | None, peers: Collection[str], now: flo
     """Why a destination gets nothing now, or an archive is not asked, and what to do."""
     name = job["lane"]
     if name not in peers:
-        return f"{name} is not configured any more", f"configure it again, or cxrd queue cancel {job['id']}"
+        return (
+            f"{name} is not configured any more",
+            f"configure it again, or cxrd queue cancel {job['id']} and dismiss it",
+        )
     if lane is not None and lane.paused:
         family = "backfill" if job["kind"] == JobKind.FETCH else "queue"
         return f"waits until {name} is resumed", f"cxrd {family} resume {name}"
@@ -256,6 +274,8 @@ def _hindrance(job: Row, lane: QueueRow | None, peers: Collection[str], now: flo
 def _nothing_next(study: StudyView) -> Line:
     if study.state == StudyState.REFUSED:
         return Line("next", "nothing; a new image of the study is looked at", "cxrd studies requeue analyses it anew")
+    if study.state == StudyState.DISMISSED:
+        return Line("next", "nothing; a new image of the study is looked at", "cxrd studies requeue works on it again")
     if study.state == StudyState.DELIVERED:
         return Line("next", "nothing; a new image leads to a new report that names this one")
     return Line("next", "nothing waits and nothing is at work", "cxrd studies requeue analyses it anew")

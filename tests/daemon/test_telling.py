@@ -37,7 +37,7 @@ def test_waiting_says_for_what() -> None:
     """For time, a worker, a destination or a person."""
 
     def lane(*, paused: bool, closed_until: float | None) -> QueueRow:
-        return QueueRow("deliver", "pacs", 0, 1, 0, 0, NOW, paused=paused, closed_until=closed_until)
+        return QueueRow("deliver", "pacs", 0, 1, 0, 0, 0, NOW, paused=paused, closed_until=closed_until)
 
     assert "will be sent as soon as a worker is free" == told()
     assert "will be tried again in 2 min 5 s" == told(due=NOW + 125, attempts=3)
@@ -59,6 +59,6 @@ def test_a_stage_of_a_newer_version_is_said_as_it_stands() -> None:
 def test_a_paused_archive_is_resumed_by_the_command_of_archives() -> None:
     """And a destination by that of destinations."""
     for kind, command in (("fetch", "cxrd backfill resume pacs"), ("deliver", "cxrd queue resume pacs")):
-        lane = QueueRow(kind, "pacs", 0, 1, 0, 0, NOW, paused=True, closed_until=None)
+        lane = QueueRow(kind, "pacs", 0, 1, 0, 0, 0, NOW, paused=True, closed_until=None)
         (step,) = steps(study(kind=kind), [lane], ["pacs"], NOW, str)
         assert command == step.todo

@@ -190,6 +190,27 @@ FAULTS = (
         (f"{WORK}/test_retention.py::test_a_study_with_a_job_that_is_not_done_keeps_everything",),
     ),
     Fault(
+        "the look whether a job that is dismissed is dead",
+        "store/interventions.py",
+        "_locked(connection, [_job.state == JobState.DEAD, *_limits(",
+        "_locked(connection, [*_limits(",
+        (f"{STORE}/test_dismissal.py::test_only_what_is_dead_is_dismissed",),
+    ),
+    Fault(
+        "the line between dismissed and delivered",
+        "store/results.py",
+        "whole = found.stored == found.asked and _BEFORE_DELIVERY.isdisjoint(dismissed)",
+        "whole = _BEFORE_DELIVERY.isdisjoint(dismissed)",
+        (f"{STORE}/test_dismissal.py::test_a_dismissed_delivery_is_waited_for_by_nobody_and_not_called_delivered",),
+    ),
+    Fault(
+        "the bytes without which nothing dismissed is revived",
+        "store/interventions.py",
+        "        if lost := _lost(connection, row):",
+        "        if lost := False:",
+        (f"{WORK}/test_retention.py::test_a_dismissed_job_is_not_revived_without_its_bytes",),
+    ),
+    Fault(
         "the note before the first byte goes out",
         "delivery/courier.py",
         "results.mark_attempt(connection, self._database.now(connection), row.sop_uid, destination.name)",

@@ -30,6 +30,7 @@ OnlyLane = Annotated[
 ]
 
 OPERATOR = "operator"
+ONLY_DEAD = "only dead jobs can be dismissed: cxrd queue show --state dead; cxrd queue cancel stops one that waits"
 JOB = ("id", "kind", "lane", "state", "study_uid", "attempts", "crashes", "due", "err")
 
 
@@ -94,7 +95,7 @@ def show(study: Study, config: Config = None, as_json: Json = False) -> None:  #
 
 @studies.command("requeue")
 def requeue(study: Study, config: Config = None) -> None:
-    """Work on a study again: revive its dead jobs, or analyse it anew.
+    """Work on a study again: revive its dead and dismissed jobs, or analyse it anew.
 
     Example: cxrd studies requeue 1.2.840.113619.2.1
     """
@@ -103,10 +104,6 @@ def requeue(study: Study, config: Config = None) -> None:
         uid = views.study_uid(connection, study)
         if uid is None:
             raise CxrdError(f"no study {study} has been received", hint="cxrd studies ls shows what has")
-        if gone := views.removed_films(connection, uid):
-            raise CxrdError(
-                f"retention has removed {gone} film(s) of study {study}", hint="send the study again, then ask again"
-            )
         count = interventions.requeue(connection, database.now(connection), study_uid=uid, actor=OPERATOR)
     if not count:
         raise CxrdError(f"study {study} is being worked on", hint="wait for its end, then ask again")
@@ -115,7 +112,7 @@ def requeue(study: Study, config: Config = None) -> None:
 
 @queue.command("ls")
 def depths(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - as above
-    """Count what waits, is worked on or is dead, for each stage and destination, and tell which are paused or closed.
+    """Count jobs by state, for each stage and destination, and tell which are paused or closed.
 
     Example: cxrd queue ls
     """
@@ -124,7 +121,7 @@ def depths(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT00
         found = [asdict(row) for row in views.queue(connection)]
     if not as_json:
         found = [{**row, **{k: printing.clock(row[k]) for k in ("oldest_due", "closed_until")}} for row in found]
-    shown = ("kind", "lane", "delayed", "ready", "leased", "dead", "oldest_due", "paused", "closed_until")
+    shown = ("kind", "lane", "delayed", "ready", "leased", "dead", "dismissed", "oldest_due", "paused", "closed_until")
     printing.rows("Queue", shown, found, as_json=as_json)
 
 
@@ -134,7 +131,8 @@ def jobs_of(
     kind: OnlyKind = None,
     destination: OnlyLane = None,
     state: Annotated[
-        JobState | None, typer.Option(help="Only jobs in this state; without it all that are not done.")
+        JobState | None,
+        typer.Option(help="Only jobs in this state; without it all that are neither done nor dismissed."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the longest due first.")] = 50,
     as_json: Json = False,  # noqa: FBT002 - as above
@@ -162,6 +160,8 @@ def retry(
 ) -> None:
     """Try at once what is dead, or waits because it failed; what it waited for may have been repaired.
 
+    What was dismissed is tried again only when it is named by its id.
+
     Example: cxrd queue retry --destination archive
     """
     if not (jobs or kind or destination or everything):
@@ -179,9 +179,52 @@ def retry(
         raise CxrdError("none of these jobs has failed", hint="cxrd queue show --state dead")
 
 
+@queue.command("dismiss")
+def dismiss(
+    jobs: Annotated[
+        list[int] | None, typer.Argument(metavar="[JOB]...", help="Ids of dead jobs, as cxrd queue show lists them.")
+    ] = None,
+    config: Config = None,
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail; nothing about a patient.")],
+    study: Annotated[
+        str | None,
+        typer.Option(help="Dead jobs of this study: UID or accession number.", autocompletion=completing.studies),
+    ] = None,
+    destination: OnlyLane = None,
+    as_json: Json = False,
+) -> None:
+    """Wait no more for dead jobs that nobody will repair: no alert tells of them, and they are never called done.
+
+    Their studies end as dismissed. cxrd queue retry JOB and cxrd studies requeue revive them.
+
+    Example: cxrd queue dismiss 4711 --reason "the PACS refuses it; reported by hand"
+    """
+    if not (jobs or study or destination):
+        raise ConfigError("nothing says which jobs", hint="ids, --study or --destination")
+    database = Database(load(config).database.url)
+    with database.write() as connection:
+        uid = views.study_uid(connection, study) if study else None
+        if study and uid is None:
+            raise CxrdError(f"no study {study} has been received", hint="cxrd studies ls shows what has")
+        now = database.now(connection)
+        rows = interventions.dismiss(
+            connection, now, actor=OPERATOR, reason=reason, ids=jobs or (), study_uid=uid, lane=destination
+        )
+    found = [{name: row._mapping[name] for name in JOB} for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    if as_json:
+        printing.rows("Jobs", JOB, found, as_json=True)
+    else:
+        typer.echo(f"{len(found)} job(s) are dismissed")
+    if left := sorted({*(jobs or ())} - {row.id for row in rows}):
+        raise CxrdError(f"left as they are: job {', '.join(map(str, left))}", hint=ONLY_DEAD)
+    if not found:
+        raise CxrdError("none of these jobs is dead", hint=ONLY_DEAD)
+
+
 @queue.command("cancel")
 def cancel(job: Annotated[int, typer.Argument(help="Id, as cxrd queue show lists it.")], config: Config = None) -> None:
-    """Stop a job that waits; its study then waits for a person, and cxrd queue retry revives it.
+    """Stop a job that waits; its study then waits for a person, who retries or dismisses it.
 
     Example: cxrd queue cancel 4711
     """

@@ -256,5 +256,5 @@ def _dead(database: Database | None) -> Iterator[Check]:
         ok=True,
         warn=bool(dead),
         found=f"{dead} job(s) gave up" if dead else "no job gave up",
-        todo="cxrd studies ls --state failed, cxrd studies show UID says why, cxrd studies requeue UID tries again",
+        todo="cxrd studies ls --state failed, cxrd explain UID says why and how to retry or dismiss it",
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from cxrd.errors import Reason
 from cxrd.store import audit, backfills, carriers, jobs, schema, studies
 from cxrd.store.audit import What
-from cxrd.store.schema import InstanceState, StudyState
+from cxrd.store.schema import FINISHED, InstanceState, StudyState
 
 UID_LENGTH = 64
 """Characters of a UID at most (PS3.5 section 9.1)."""
@@ -151,7 +151,7 @@ def _restore(connection: Connection, now: float, arrival: Arrival) -> None:
     told = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
     audit.record(connection, now, What.INSTANCE_RESTORED, arrival.sop_uid, told)
     study = connection.execute(select(s.state, s.stat).where(s.uid == arrival.study_uid)).one()
-    if study.state not in (StudyState.DELIVERED, StudyState.REFUSED):
+    if study.state not in FINISHED:
         priority = _priority(connection, arrival.study_uid, urgent=study.stat)
         due = now + arrival.quiet_period_s
         jobs.debounce(connection, now, study_uid=arrival.study_uid, priority=priority, due=due)

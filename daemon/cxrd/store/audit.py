@@ -46,6 +46,7 @@ class What(StrEnum):
     JOB_DEAD = "job_dead"
     JOB_REQUEUED = "job_requeued"
     JOB_CANCELLED = "job_cancelled"
+    JOB_DISMISSED = "job_dismissed"
     DESTINATION_CLOSED = "destination_closed"
     DESTINATION_OPEN = "destination_open"
     DESTINATION_PAUSED = "destination_paused"

@@ -201,7 +201,8 @@ def cancel(connection: Connection, now: float, archive: str, *, actor: str) -> b
     backfill_id = connection.execute(select(_backfill.id).where(*mine).with_for_update()).scalar()
     if backfill_id is None:
         return False
-    waiting = (_job.kind == JobKind.FETCH, _job.lane == archive, _job.state.in_((*_OPEN[:2], JobState.DEAD)))
+    unheld = _job.state.in_((*_OPEN[:2], JobState.DEAD, JobState.DISMISSED))
+    waiting = (_job.kind == JobKind.FETCH, _job.lane == archive, unheld)
     over = {"state": JobState.DONE, "finished_at": now, "err": "cancelled"}
     connection.execute(update(schema.job).where(*waiting).values(**over))
     left = (_study.backfill_id == backfill_id, _study.state == FetchState.WAITING)

@@ -148,7 +148,7 @@ def clamp(connection: Connection, now: float) -> int:
 
 def unknown(lane: str) -> str:
     """What is said of a delivery to a destination that nobody configures any more."""
-    return f"destination {lane} is not configured any more; configure it and requeue the study"
+    return f"destination {lane} is not configured any more; configure it and requeue the study, or cxrd queue dismiss"
 
 
 def bury_strays(connection: Connection, now: float, names: Collection[str]) -> int:

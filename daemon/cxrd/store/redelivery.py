@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, update
 
 from cxrd.store import jobs, results, schema
+from cxrd.store.outstanding import delivery_key
 from cxrd.store.schema import JobState, StudyState
 
 
@@ -29,7 +30,7 @@ def open_again(connection: Connection, now: float, sent: Sent, *, error: str, du
         .where(d.artefact_uid == sent.sop_uid, d.dest == sent.dest)
         .values(stored_at=None, committed_at=None, status_code=None, error=error)
     )
-    if not reopen_job(connection, now, results.delivery_key(sent.inference_id, sent.dest), due=due):
+    if not reopen_job(connection, now, delivery_key(sent.inference_id, sent.dest), due=due):
         # retention has removed the row of the job that was done
         results.enqueue_delivery(
             connection, now, sent.inference_id, sent.dest, sent.study_uid, jobs.ROUTINE_PRIORITY, due=due

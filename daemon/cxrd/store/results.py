@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sqlalchemy import Connection, case, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, case, exists, func, insert, select, update
 
 from cxrd.errors import Reason
 from cxrd.findings import ArtefactKind, StudyAnalysis, jsonable
 from cxrd.store import audit, jobs, remnants, schema, studies
 from cxrd.store.audit import What
+from cxrd.store.outstanding import delivery_key, is_waited_for
 from cxrd.store.schema import InstanceState, JobKind, JobState, StudyState
 
 _SUCCESS = 0x0000
+_NOBODY_ASKS = "no destination asks for its results"
 _NOTHING_MADE = "its result holds nothing of the kinds that destinations ask for"
+_BEFORE_DELIVERY = frozenset({JobKind.INFER, JobKind.BUILD})
 
 Mark = tuple[InstanceState, str, str]
 """State, coded reason and detail of one image."""
@@ -205,11 +208,6 @@ def _as_built_before(connection: Connection, made: NewArtefact) -> NewArtefact:
     return made if before is None else replace(made, sha256=before[0], size=before[1])
 
 
-def delivery_key(inference_id: int, dest: str) -> str:
-    """The dedupe key of the job that brings an analysis's objects to a destination."""
-    return f"deliver:{inference_id}:{dest}"
-
-
 def enqueue_delivery(  # noqa: PLR0913 - each is a column
     connection: Connection,
     now: float,
@@ -285,43 +283,82 @@ def mark_failed(  # noqa: PLR0913 - each is a column
 def settle(connection: Connection, now: float, study_uid: str) -> bool:
     """Set a study's state by what its newest analysis has reached; whether every delivery is stored.
 
-    A study that waits for a person stays failed, whatever else of it goes on. One whose results nobody asks for, or
-    of which nothing that is asked for could be made, is at its end, and says why.
+    A study that waits for a person stays failed, whatever else of it goes on. One of which a person has dismissed
+    something is dismissed when the rest is done, never delivered. One whose results nobody asks for, or of which
+    nothing that is asked for could be made, is at its end, and says why.
     """
     studies.hold(connection, study_uid)
     newest = _newest(connection, study_uid)
-    if newest is None or _stopped(connection, study_uid, newest):
+    stopped = _stopped(connection, study_uid, newest)
+    if dead := [job.err for job in stopped if job.state == JobState.DEAD]:
+        _still_failed(connection, study_uid, dead[-1])
         return False
+    dismissed = {job.kind: job.err for job in stopped}
+    if newest is None and not dismissed:
+        return False
+    found = _sums(connection, newest)
+    state = _reached(found, dismissed)
+    reason = {
+        StudyState.DELIVERED: "" if found.asked else _NOBODY_ASKS if found.built else _NOTHING_MADE,
+        StudyState.DISMISSED: next(reversed(dismissed.values()), ""),
+    }
+    _study(connection, study_uid, state, reason.get(state, ""))
+    if state is StudyState.DELIVERED:
+        told = {"inference": newest, "objects": found.stored}
+        audit.record_once(connection, now, What.STUDY_DELIVERED, study_uid, told)
+    return state is StudyState.DELIVERED
+
+
+class _Sums(NamedTuple):
+    """What there is of an analysis; its objects are counted once for each destination."""
+
+    built: bool
+    building: bool
+    asked: int
+    stored: int
+    waited_for: int
+
+
+def _sums(connection: Connection, newest: int | None) -> _Sums:
     a, d, j = schema.artefact.c, schema.delivery.c, schema.job.c
-    built, waits = connection.execute(
+    ended = (JobState.DONE, JobState.DISMISSED)
+    built, building = connection.execute(
         select(
             exists().where(a.inference_id == newest),
-            exists().where(j.dedupe == f"build:{newest}", j.state != JobState.DONE),
+            exists().where(j.dedupe == f"build:{newest}", j.state.not_in(ended)),
         )
     ).one()
-    if waits and not built:
-        _study(connection, study_uid, StudyState.ANALYSED)
-        return False
-    asked, stored = connection.execute(
-        select(func.count(), func.count(d.stored_at))
+    counted = connection.execute(
+        select(func.count(), func.count(d.stored_at), func.count(case((is_waited_for(), 1))))
         .select_from(schema.delivery.join(schema.artefact, a.sop_uid == d.artefact_uid))
         .where(a.inference_id == newest)
     ).one()
-    if stored < asked:
-        _study(connection, study_uid, StudyState.REPORTED)
-        return False
-    nothing = "no destination asks for its results" if built else _NOTHING_MADE
-    _study(connection, study_uid, StudyState.DELIVERED, "" if asked else nothing)
-    audit.record_once(connection, now, What.STUDY_DELIVERED, study_uid, {"inference": newest, "objects": stored})
-    return True
+    return _Sums(built, building, *counted)
 
 
-def _stopped(connection: Connection, study_uid: str, newest: int) -> bool:
-    """Whether a job of the study's newest images or newest analysis is dead."""
+def _reached(found: _Sums, dismissed: Collection[str]) -> StudyState:
+    """How far a study is of which jobs of these kinds were dismissed."""
+    if found.building and not found.built:
+        return StudyState.ANALYSED
+    if found.waited_for:
+        return StudyState.REPORTED
+    whole = found.stored == found.asked and _BEFORE_DELIVERY.isdisjoint(dismissed)
+    return StudyState.DELIVERED if whole else StudyState.DISMISSED
+
+
+def _stopped(connection: Connection, study_uid: str, newest: int | None) -> Sequence[Row[str, str, str]]:
+    """Jobs of the study's newest images and newest analysis that are dead, or were dismissed."""
     j = schema.job.c
     theirs = (j.kind == JobKind.INFER) | (j.dedupe == f"build:{newest}") | j.dedupe.startswith(f"deliver:{newest}:")
-    dead = select(j.id).where(j.study_uid == study_uid, j.state == JobState.DEAD, theirs).limit(1)
-    return connection.execute(dead).first() is not None
+    stopped = (j.study_uid == study_uid, j.state.in_((JobState.DEAD, JobState.DISMISSED)), theirs)
+    return connection.execute(select(j.kind, j.state, j.err).where(*stopped).order_by(j.id)).all()
+
+
+def _still_failed(connection: Connection, study_uid: str, error: str) -> None:
+    """Name a failure that is left, where another one was named that is past."""
+    s = schema.study.c
+    failed = (s.uid == study_uid, s.state == StudyState.FAILED)
+    connection.execute(update(schema.study).where(*failed).values(reason=error))
 
 
 def last_received_at(connection: Connection, study_uid: str) -> float:

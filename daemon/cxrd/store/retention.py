@@ -16,8 +16,9 @@ from sqlalchemy import Connection, Row, Table, delete, exists, func, select, upd
 
 from cxrd.store import audit, jobs, schema, studies
 from cxrd.store.audit import What
+from cxrd.store.outstanding import is_waited_for
 from cxrd.store.remnants import HERE
-from cxrd.store.schema import JobKind, JobState, StudyState
+from cxrd.store.schema import FINISHED, JobKind, JobState
 
 _artefact, _delivery, _doomed, _instance = (
     schema.artefact.c, schema.delivery.c, schema.doomed.c, schema.instance.c
@@ -43,7 +44,7 @@ def studies_with_films(connection: Connection, *, before: float, limit: int) -> 
 
 
 def studies_with_objects(connection: Connection, *, before: float, limit: int) -> list[str]:
-    """Finished studies whose objects are stored by whoever wanted them, all before an epoch second."""
+    """Finished studies whose objects nobody waits for any more, all before an epoch second."""
     return _finished(connection, schema.artefact, _artefact.built_at, before, limit)
 
 
@@ -57,13 +58,13 @@ def _finished(connection: Connection, table: Table, at: Any, before: float, limi
 
 def _ended(before: float) -> Sequence[Any]:
     """A study in which nothing happens any more, and nothing did since an epoch second."""
-    working = (_job.state != JobState.DONE) | (_job.finished_at >= before)
+    working = _job.state.not_in((JobState.DONE, JobState.DISMISSED)) | (_job.finished_at >= before)
     waiting = select(_artefact.sop_uid).join(schema.delivery, _delivery.artefact_uid == _artefact.sop_uid)
     return (
-        _study.state.in_((StudyState.DELIVERED, StudyState.REFUSED)),
+        _study.state.in_(FINISHED),
         _study.last_at < before,
         ~exists().where(_job.study_uid == _study.uid, working),
-        ~waiting.where(_artefact.study_uid == _study.uid, _delivery.stored_at.is_(None)).exists(),
+        ~waiting.where(_artefact.study_uid == _study.uid, is_waited_for()).exists(),
     )
 
 
@@ -83,7 +84,7 @@ def remove_films(connection: Connection, now: float, study_uid: str, *, before: 
 
 
 def remove_objects(connection: Connection, now: float, study_uid: str, *, before: float) -> Removed:
-    """Give up the bytes of a study's objects, which their destinations have; nothing if the study lives again."""
+    """Give up the bytes of a study's objects, which nobody waits for; nothing if the study lives again."""
     if not _hold_ended(connection, study_uid, before):
         return Removed()
     rows = _give_up(connection, now, schema.artefact, study_uid)

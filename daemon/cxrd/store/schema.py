@@ -34,9 +34,10 @@ class JobKind(StrEnum):
 
 
 class JobState(StrEnum):
-    """ready → leased → done, back to ready on failure, or dead until an operator revives it.
+    """ready → leased → done, back to ready on failure, or dead until an operator revives or dismisses it.
 
-    What is not due for long is delayed: the claim never walks over it, and ``tick`` makes it ready in time.
+    What is not due for long is delayed: the claim never walks over it, and ``tick`` makes it ready in time. What is
+    dismissed is waited for by nobody, and can be revived too.
     """
 
     DELAYED = "delayed"
@@ -44,10 +45,11 @@ class JobState(StrEnum):
     LEASED = "leased"
     DONE = "done"
     DEAD = "dead"
+    DISMISSED = "dismissed"
 
 
 class StudyState(StrEnum):
-    """How far a study has come; the last three are ends."""
+    """How far a study has come; the last four are ends."""
 
     RECEIVED = "received"
     ANALYSED = "analysed"
@@ -55,6 +57,11 @@ class StudyState(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     FAILED = "failed"
+    DISMISSED = "dismissed"
+
+
+FINISHED = (StudyState.DELIVERED, StudyState.REFUSED, StudyState.DISMISSED)
+"""Ends that wait for nobody."""
 
 
 class BackfillState(StrEnum):

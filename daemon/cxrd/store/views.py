@@ -12,9 +12,11 @@ from cxrd.findings import StudyAnalysis
 from cxrd.store import schema
 from cxrd.store.audit import CONFIG, What
 from cxrd.store.lanes import FAILURES_TO_CLOSE
+from cxrd.store.outstanding import is_waited_for
 from cxrd.store.schema import JobKind, JobState, StudyState
 
 NO_STUDY = "(no study UID)"
+_OPEN = (JobState.DELAYED, JobState.READY, JobState.LEASED)
 UNFINISHED = (StudyState.RECEIVED, StudyState.ANALYSED, StudyState.REPORTED)
 Rows = tuple[dict[str, Any], ...]
 
@@ -76,7 +78,7 @@ class QueueRow:
     Attributes
     ----------
     oldest_due : float or None
-        When the oldest job that is not done or dead fell, or falls, due.
+        When the oldest job that waits or is worked on fell, or falls, due.
     closed_until : float or None
         The destination did not answer and is left alone until then.
     """
@@ -87,6 +89,7 @@ class QueueRow:
     ready: int
     leased: int
     dead: int
+    dismissed: int
     oldest_due: float | None
     paused: bool
     closed_until: float | None
@@ -266,7 +269,7 @@ def queue(connection: Connection) -> list[QueueRow]:
             kind=kind,
             lane=lane,
             **{str(state): by.get(state, (0, 0.0))[0] for state in JobState if state != JobState.DONE},
-            oldest_due=min((due for state, (_, due) in by.items() if state != JobState.DEAD), default=None),
+            oldest_due=min((due for state, (_, due) in by.items() if state in _OPEN), default=None),
             paused=lane in dests and dests[lane].paused,
             closed_until=dests[lane].open_until if lane in dests and dests[lane].fails >= FAILURES_TO_CLOSE else None,
         )
@@ -277,9 +280,9 @@ def queue(connection: Connection) -> list[QueueRow]:
 def jobs(
     connection: Connection, *, kind: str | None, lane: str | None, state: str | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Jobs one by one, the longest due first; without a state, all that are not done."""
+    """Jobs one by one, the longest due first; without a state, all that are neither done nor dismissed."""
     j = schema.job.c
-    wanted = [j.state != JobState.DONE if state is None else j.state == state]
+    wanted = [j.state.not_in((JobState.DONE, JobState.DISMISSED)) if state is None else j.state == state]
     wanted += [column == value for column, value in ((j.kind, kind), (j.lane, lane)) if value is not None]
     found = connection.execute(select(schema.job).where(*wanted).order_by(j.due, j.id).limit(limit))
     return [dict(row) for row in found.mappings()]
@@ -322,12 +325,12 @@ def config_refused(connection: Connection) -> bool:
 
 
 def oldest_undelivered_by_dest(connection: Connection, now: float) -> dict[str, float]:
-    """Seconds since the oldest object that each destination has not taken was built."""
+    """Seconds since the oldest object that each destination has not taken, and that is waited for, was built."""
     a, d = schema.artefact.c, schema.delivery.c
     query = (
         select(d.dest, func.min(a.built_at))
         .join(schema.artefact, a.sop_uid == d.artefact_uid)
-        .where(d.stored_at.is_(None))
+        .where(is_waited_for())
         .group_by(d.dest)
     )
     return {dest: max(0.0, now - built) for dest, built in connection.execute(query)}

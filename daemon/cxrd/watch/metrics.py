@@ -194,7 +194,7 @@ OLDEST_UNDELIVERED = Metric(
     "cxrd_oldest_undelivered_age_seconds",
     Kind.QUERY,
     ("destination",),
-    "Age of the oldest result a destination has not taken.",
+    "Age of the oldest result a destination has not taken and nobody has dismissed.",
 )
 OLDEST_UNCOMMITTED = Metric(
     "cxrd_oldest_uncommitted_age_seconds",

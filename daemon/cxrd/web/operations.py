@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -29,21 +32,41 @@ class Operations:
         """Work on a study again."""
         actor, uid = operator(request), request.path_params["uid"]
         with self._database.write() as connection:
-            count = interventions.requeue(connection, self._database.now(connection), study_uid=uid, actor=actor)
+            now = self._database.now(connection)
+            with _declining():
+                count = interventions.requeue(connection, now, study_uid=uid, actor=actor)
         if not count:
             raise HTTPException(409, "Nothing of this study can be worked on again now: it is being worked on.")
         return _back(f"/studies/{quote(uid, safe='')}", f"{count} job(s) are ready again.")
 
     def retry(self, request: Request) -> Response:
-        """Revive one dead job."""
+        """Revive one job that is dead or dismissed."""
         actor, uid = operator(request), request.path_params["uid"]
         with self._database.write() as connection:
             now = self._database.now(connection)
             ids = [request.path_params["job"]]
-            done = interventions.retry(connection, now, actor=actor, ids=ids, study_uid=uid)
+            with _declining():
+                done = interventions.retry(connection, now, actor=actor, ids=ids, study_uid=uid)
         if not done:
             raise HTTPException(409, "This job is not dead any more.")
         return _back(f"/studies/{quote(uid, safe='')}", "The job is ready again.")
+
+    async def dismiss(self, request: Request) -> Response:
+        """Wait no more for one dead job, for the reason that the form gives."""
+        actor = operator(request)
+        async with request.form() as form:
+            reason = form.get("reason")
+        said = reason if isinstance(reason, str) else ""
+        return await run_in_threadpool(self._dismiss, actor, **request.path_params, reason=said)
+
+    def _dismiss(self, actor: str, uid: str, job: int, reason: str) -> Response:
+        with self._database.write() as connection:
+            now = self._database.now(connection)
+            with _declining():
+                done = interventions.dismiss(connection, now, actor=actor, reason=reason, ids=[job], study_uid=uid)
+        if not done:
+            raise HTTPException(409, "This job is not dead any more.")
+        return _back(f"/studies/{quote(uid, safe='')}", "The job is dismissed.")
 
     def pause(self, request: Request) -> Response:
         """Send nothing to a destination until it is resumed."""
@@ -60,6 +83,15 @@ class Operations:
         if not known:
             raise HTTPException(404, "No destination of that name has been worked for yet.")
         return _back("/", f"{name} is paused." if paused else f"{name} gets its results again.")
+
+
+@contextmanager
+def _declining() -> Iterator[None]:
+    """Say what cannot be done, and why, to the person at the page."""
+    try:
+        yield
+    except interventions.Declined as error:
+        raise HTTPException(409, str(error)) from error
 
 
 def _back(path: str, done: str) -> Response:

@@ -162,6 +162,7 @@ def _operations(operations: Operations) -> list[Route]:
     return [
         Route("/studies/{uid}/requeue", operations.requeue, methods=["POST"]),
         Route("/studies/{uid}/jobs/{job:int}/retry", operations.retry, methods=["POST"]),
+        Route("/studies/{uid}/jobs/{job:int}/dismiss", operations.dismiss, methods=["POST"]),
         Route("/destinations/{name}/pause", operations.pause, methods=["POST"]),
         Route("/destinations/{name}/resume", operations.resume, methods=["POST"]),
     ]

@@ -87,7 +87,7 @@ def test_a_delivery_that_was_refused_says_how_to_try_again(site: Site) -> None:
     """And the command that it names does so, which the trail tells."""
     job = buried(site)
     assert "stopped after 1 attempt(s): 0xA900 does not match" == site.why("next: deliver")[0]
-    assert site.why("next: deliver")[1].endswith(f"cxrd queue retry {job}")
+    assert f"cxrd queue retry {job}; nobody will: cxrd queue dismiss {job} --reason WHY" in site.why("next: deliver")[1]
     assert "Pneumonia 0.90 (present)" in site.why("model tiny")[0]
     assert "failed" in site.cxrd("explain", "A-1").stdout
     assert [job] == [line["id"] for line in site.told("queue", "show", "--state", "dead")]
@@ -96,6 +96,30 @@ def test_a_delivery_that_was_refused_says_how_to_try_again(site: Site) -> None:
     assert [("reported", "")] == rows(site.database, "SELECT state, reason FROM study")
     assert [("operator",)] == rows(site.database, "SELECT actor FROM audit WHERE what = 'job_requeued'")
     assert "free" in site.why("next: deliver")[0]
+
+
+def test_a_delivery_that_nobody_will_repair_is_dismissed(site: Site) -> None:
+    """Once, with its reason; lists, the study's story and the trail tell it, and it can be had back."""
+    job = str(buried(site))
+    why = ("--reason", "reported by hand")
+    assert 2 == site.cxrd("queue", "dismiss", job).exit_code
+    assert isinstance(site.cxrd("queue", "dismiss", *why).exception, ConfigError)
+    assert isinstance(site.cxrd("queue", "dismiss", "--study", "A-2", *why).exception, CxrdError)
+    partly = site.cxrd("queue", "dismiss", job, "4711", *why)
+    assert ("1 job(s) are dismissed\n", True) == (partly.stdout, "job 4711 (" in str(partly.exception))
+    assert "job(s) are dismissed" not in site.cxrd("queue", "dismiss", "--study", "A-1", *why, "--json").stdout
+    assert "none of these jobs is dead" in str(site.cxrd("queue", "dismiss", "--destination", "pacs", *why).exception)
+    said = "dismissed by operator: reported by hand (0xA900 does not match)"
+    assert ["infer"] == [line["kind"] for line in site.told("queue", "show")]
+    assert [said] == [line["err"] for line in site.told("queue", "show", "--state", "dismissed")]
+    assert [1] == [line["dismissed"] for line in site.told("queue", "ls") if line["lane"] == "pacs"]
+    assert f"dismissed: a person has given up what of it could not be done ({said})" in site.why("study")[0]
+    assert (said, f"cxrd queue retry {job} revives it") == site.why("deliver to pacs")
+    assert said in site.cxrd("studies", "show", "A-1").stdout
+    (told,) = [row for row in site.told("studies", "show", "A-1")[0]["audit"] if row["what"] == "job_dismissed"]
+    assert ("operator", "reported by hand") == (told["actor"], told["detail"]["reason"])
+    assert "1 job" in site.cxrd("queue", "retry", job).stdout
+    assert [("reported", "")] == rows(site.database, "SELECT state, reason FROM study")
 
 
 @pytest.mark.parametrize("hindrance", ["paused", "closed", "gone"])

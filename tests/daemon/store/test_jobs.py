@@ -76,7 +76,7 @@ def test_a_late_image_opens_the_job_again_when_it_is_finished(database: Database
     assert [("done",)] == rows(database, "SELECT state FROM job")
 
 
-@pytest.mark.parametrize("state", ["ready", "done", "dead"])
+@pytest.mark.parametrize("state", ["ready", "done", "dead", "dismissed"])
 def test_a_new_image_revives_a_job_that_had_ended(database: Database, state: str) -> None:
     """With a clean slate: attempts and crashes belong to the old revision."""
     arrive(database, 1)

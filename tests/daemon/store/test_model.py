@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from cxrd.store import interventions, jobs, schema
 from cxrd.store.database import Database
@@ -159,14 +159,39 @@ class Queue(RuleBasedStateMachine):
 
     @rule(study=STUDIES)
     def an_operator_requeues(self, study: str) -> None:
-        """Dead work is revived; a study without any is analysed anew; nothing is taken out of hands."""
+        """Dead and dismissed work is revived; a study without any is analysed anew; nothing is taken out of hands."""
         self.write(lambda c: interventions.requeue(c, self.now, study_uid=study, actor="operator"))
         job = self.jobs.get(study)
         if job is None or job.state == "leased":
             return
-        if job.state != "dead":
+        if job.state not in ("dead", "dismissed"):
             job.rev += 1
         job.give_back(state="ready", due=self.now, attempts=0, crashes=0, err="")
+
+    @rule(study=STUDIES)
+    def an_operator_dismisses(self, study: str) -> None:
+        """What is dead, and nothing else."""
+        self.write(lambda c: interventions.dismiss(c, self.now, study_uid=study, actor="meier", reason="why"))
+        job = self.jobs.get(study)
+        if job is not None and job.state == "dead":
+            job.state, job.err = "dismissed", f"dismissed by meier: why ({job.err})"
+
+    @rule(study=STUDIES, named=st.booleans())
+    def an_operator_retries(self, study: str, *, named: bool) -> None:
+        """What is dead, or failed and waits; what is dismissed only by its number."""
+        mine = select(schema.job.c.id).where(schema.job.c.study_uid == study)
+
+        def retry(connection: Connection) -> None:
+            ids = list(connection.execute(mine).scalars()) if named else []
+            interventions.retry(connection, self.now, ids=ids, study_uid=study, actor="meier")
+
+        self.write(retry)
+        job = self.jobs.get(study)
+        if job is None or (job.state == "dismissed" and not named):
+            return
+        failed = job.state == "ready" and job.attempts > 0 and job.due > self.now
+        if failed or job.state in ("dead", "dismissed"):
+            job.give_back(state="ready", due=self.now, attempts=0, crashes=0, err="")
 
     @invariant()
     def the_store_agrees(self) -> None:

@@ -126,6 +126,31 @@ def test_a_dead_job_is_retried(client: TestClient, filled: Filled, studies: dict
     assert [("ready", 0)] == rows(filled.database, f"SELECT state, attempts FROM job WHERE id = {form.split('/')[-2]}")  # noqa: S608 - a number of ours
 
 
+def test_a_dead_job_is_dismissed_with_its_reason(client: TestClient, filled: Filled, studies: dict[str, str]) -> None:
+    """Once; the page says who gave it up and why, and offers to have it back."""
+    address = f"/studies/{studies['dead']}"
+    (form,) = re.findall(r'action="([^"]+/dismiss)"', client.get(address).text)
+    for nothing in ({}, {"reason": " "}):
+        assert 409 == client.post(form, data=nothing).status_code
+    done = client.post(form, data={"reason": "reported by hand"}).text
+    assert "The job is dismissed." in done
+    assert f"dismissed by loopback: reported by hand ({DEAD})" in done
+    assert [True, False] == [f'/{act}"' in done for act in ("retry", "dismiss")]
+    assert 409 == client.post(form, data={"reason": "again"}).status_code
+    assert studies["dead"] in client.get("/?state=dismissed").text
+    assert "The job is ready again." in client.post(form.replace("dismiss", "retry")).text
+
+
+def test_a_stranger_dismisses_nothing(client: TestClient, filled: Filled, studies: dict[str, str]) -> None:
+    """No form is offered, and none is taken."""
+    stranger = remote(client.app)  # type: ignore[arg-type]
+    assert "/dismiss" not in stranger.get(f"/studies/{studies['dead']}").text
+    ((job,),) = rows(filled.database, "SELECT id FROM job WHERE state = 'dead'")
+    address = f"/studies/{studies['dead']}/jobs/{job}/dismiss"
+    assert 403 == stranger.post(address, data={"reason": "why"}).status_code
+    assert [("dead",)] == rows(filled.database, f"SELECT state FROM job WHERE id = {job}")  # noqa: S608 - a number of ours
+
+
 def test_a_destination_is_paused_and_resumed(client: TestClient, filled: Filled) -> None:
     """The button says what it will do, and the trail who did it."""
     assert "pacs is paused." in client.post("/destinations/pacs/pause").text
@@ -153,6 +178,17 @@ def test_a_study_is_worked_on_again(client: TestClient, filled: Filled, studies:
     assert "ready again" in client.post(f"/studies/{studies['lateral']}/requeue").text
     assert 409 == client.post("/studies/1.2.3.4/requeue").status_code
     assert 404 == client.get("/studies/1.2.3.4").status_code
+
+
+def test_a_study_without_its_films_is_not_analysed_anew(
+    client: TestClient, filled: Filled, studies: dict[str, str]
+) -> None:
+    """Retention has removed them: it would fail for want of them, and page somebody."""
+    with filled.database.write() as connection:
+        connection.exec_driver_sql("UPDATE instance SET removed_at = 1")
+    answer = client.post(f"/studies/{studies['lateral']}/requeue")
+    assert (409, True) == (answer.status_code, "send the study again" in answer.text)
+    assert [] == rows(filled.database, "SELECT id FROM job WHERE kind = 'infer' AND state != 'done'")
 
 
 def test_models_show_their_scores_against_their_own(client: TestClient) -> None:

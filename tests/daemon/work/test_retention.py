@@ -168,6 +168,48 @@ def test_a_study_with_a_job_that_is_not_done_keeps_everything(site: Site, state:
     assert (True, True, True) == site.here()
 
 
+def give_up(site: Site) -> int:
+    """Have the delivery die and a person dismiss it; the id of its job."""
+    (held,) = claim(site.database, JobKind.DELIVER, lane="pacs")
+    with site.database.write() as connection:
+        now = site.database.now(connection)
+        jobs.bury(connection, now, held, error="0xA900")
+        interventions.dismiss(connection, now, actor="meier", reason="reported by hand", ids=[held.id])
+    return held.id
+
+
+def test_a_study_whose_rest_was_dismissed_is_finished(site: Site) -> None:
+    """Its days begin when a person gave it up; the row that says so stays, or it would be missed again."""
+    site.receive()
+    site.analyse()
+    give_up(site)
+    site.run(Keep(films_days=32, results_days=32, jobs_days=32))
+    assert (True, True, True) == site.here()
+    site.run()
+    assert (False, False, False) == site.here()
+    assert [("deliver", "dismissed")] == rows(site.database, "SELECT kind, state FROM job")
+
+
+def test_a_dismissed_job_is_not_revived_without_its_bytes(site: Site) -> None:
+    """It would only die again; with films alone gone, its objects are still sent."""
+    site.receive()
+    site.analyse()
+    give_up(site)
+    site.run(Keep(films_days=30))
+    assert (False, False, True) == site.here()
+    with site.database.write() as connection:
+        assert 1 == interventions.requeue(connection, site.database.now(connection), study_uid=STUDY, actor="meier")
+    job = give_up(site)
+    site.run(Keep(results_days=30))
+    for act in (
+        lambda c, now: interventions.retry(c, now, ids=[job], actor="meier"),
+        lambda c, now: interventions.requeue(c, now, study_uid=STUDY, actor="meier"),
+    ):
+        with pytest.raises(interventions.Declined, match="retention has removed"), site.database.write() as connection:
+            act(connection, site.database.now(connection))
+    assert [("dismissed",)] == rows(site.database, "SELECT state FROM job WHERE kind = 'deliver'")
+
+
 def test_bytes_that_another_row_names_stay(site: Site) -> None:
     """The same film, preview and report under other UIDs, in a study that is not finished."""
     site.finish()
