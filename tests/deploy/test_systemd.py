@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from cxrd.service.connecting import port
 from cxrd.service.supervisor import DRAIN_S
 from cxrd.settings import ROLES
 
@@ -29,6 +32,51 @@ def test_systemd_understands_every_line(root: Path, tmp_path: Path) -> None:
     unit.write_text((root / UNIT).read_text().replace("/opt/cxrd/bin/cxrd", "/bin/true"))
     said = [line for line in analyse("verify", "--man=no", str(unit)).splitlines() if "cxrd.service" in line]
     assert [] == said
+
+
+def test_the_drop_in_of_the_instructions_is_understood(root: Path, tmp_path: Path) -> None:
+    """Another folder, and port 104."""
+    told = re.search(r"```ini\n(.*?)```", (root / "deploy/install.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert told
+    (tmp_path / "cxrd.service.d").mkdir()
+    (tmp_path / "cxrd.service.d/override.conf").write_text(told[1])
+    unit = tmp_path / "cxrd.service"
+    unit.write_text((root / UNIT).read_text().replace("/opt/cxrd/bin/cxrd", "/bin/true"))
+    said = analyse("verify", "--man=no", str(unit))
+    assert [] == [line for line in said.splitlines() if "cxrd.service" in line or "override.conf" in line]
+    assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in told[1]
+
+
+def test_a_port_that_the_unit_may_not_open_has_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cxrd check` sends to where the drop-in stands; the unit itself grants nothing."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    assert "drop-in of deploy/install.md" in port("DICOM port", "127.0.0.1", 104, ours=False).todo
+
+
+def test_a_command_sees_what_the_service_sees(root: Path, tmp_path: Path) -> None:
+    """Its user and its environment, with every character that a password may have; without a file it runs as well."""
+    (tmp_path / "runuser").write_text('#!/bin/sh\necho "$@"; printenv CXRD_DATABASE__URL || echo none\n')
+    (tmp_path / "runuser").chmod(0o755)
+    command = tmp_path / "cxrd"
+    file = tmp_path / "environment"
+    command.write_text((root / "deploy/systemd/cxrd").read_text().replace("/etc/cxrd/environment", str(file)))
+
+    def said() -> list[str]:
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = subprocess.run(
+            ["sh", str(command), "studies", "ls"], env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout.splitlines()
+
+    called = "-u cxrd -- /opt/cxrd/bin/cxrd studies ls"
+    assert [called, "none"] == said()
+    url = 'postgresql+psycopg://cxrd:a$b`c"d@db1/cxrd?sslmode=verify-full&connect_timeout=3'
+    file.write_text(f"# secrets\nROLES=listen,web\nCXRD_DATABASE__URL='{url}'\n")
+    assert [called, url] == said()
 
 
 def test_the_unit_may_do_little(root: Path) -> None:

@@ -35,7 +35,7 @@ def _taken(name: str, where: str, error: Exception, *, ours: bool) -> Check:
         return Check(name, ok=True, found=f"{where} is in use by cxrd, which is running")
     todo = {
         errno.EADDRINUSE: f"find who has it (ss -ltnp 'sport = :{where.rpartition(':')[2]}'), or choose another",
-        errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE (the systemd unit grants it), or choose a higher one",
+        errno.EACCES: "below 1024 it needs CAP_NET_BIND_SERVICE (drop-in of deploy/install.md), or choose a higher one",
         errno.EADDRNOTAVAIL: "this machine has no such address: bind to one of `ip address`, or to 0.0.0.0",
     }.get(number or 0, "choose an address of this machine and a free port")
     what = "is in use by another program" if number == errno.EADDRINUSE else str(getattr(error, "strerror", error))
