@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from datetime import datetime
 from io import BytesIO
 from typing import Any
 
@@ -54,9 +55,15 @@ def begin(imprint: Imprint, header: Dataset, models: Sequence[ModelRef]) -> Data
     made.SeriesDescription = imprint.product.series_description
     made.Modality = imprint.product.modality
     made.BodyPartExamined = "CHEST"  # unpaired, so that no Laterality is asked for (PS3.3 C.7.3.1)
-    stamp(made, imprint.facts, imprint.now)
+    stamp(made, imprint.facts, _in_zone_of(header, imprint.now))
     made.ContributingEquipmentSequence = contributing(imprint.facts, imprint.device_uid, models)
     return made
+
+
+def _in_zone_of(header: Dataset, now: datetime) -> datetime:
+    """Our time in the zone that the film states: one offset holds for all times of an object, the study's too."""
+    zone = header.get("TimezoneOffsetFromUTC")
+    return now.astimezone(datetime.strptime(zone, "%z").tzinfo) if zone else now
 
 
 def name_content(made: Dataset, imprint: Imprint, label: str, description: str) -> None:

@@ -24,17 +24,18 @@ def start(
     predecessor : Predecessor or None
         The report that this one replaces.
     """
-    first = films[0].header
-    made = begin(imprint, first, models_of([film.found for film in films]))
+    # a film may leave its patient or order blank that another one of the study names
+    header = max((film.header for film in films), key=lambda h: (bool(h.PatientID), bool(h.AccessionNumber)))
+    made = begin(imprint, header, models_of([film.found for film in films]))
     del made.BodyPartExamined  # a document series has none (C.17.1)
     made.DeviceSerialNumber = imprint.facts.station_name
     made.ReferencedPerformedProcedureStepSequence = []
     made.PerformedProcedureCodeSequence = []
     made.CompletionFlag, made.VerificationFlag, made.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
     sources = [Reference(f.found.film.sop_class, f.found.film.sop_uid, f.header.SeriesInstanceUID) for f in films]
-    made.CurrentRequestedProcedureEvidenceSequence = [_evidence(first.StudyInstanceUID, [*sources, *beside])]
+    made.CurrentRequestedProcedureEvidenceSequence = [_evidence(header.StudyInstanceUID, [*sources, *beside])]
     if predecessor:
-        made.PredecessorDocumentsSequence = [replaced(first, predecessor)]
+        made.PredecessorDocumentsSequence = [replaced(header, predecessor)]
     return made
 
 

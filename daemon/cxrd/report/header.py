@@ -20,6 +20,7 @@ ACCESSION_LENGTH = 16
 """Characters of LO and of SH (PS3.5 table 6.2-1)."""
 DATE = re.compile(r"\d{8}")
 TIME = re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?")
+ZONE = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")
 SEXES = frozenset({"M", "F", "O"})
 
 QUALIFIERS = (
@@ -77,6 +78,8 @@ def shim(source: Dataset, default_character_set: str) -> Dataset:
         setattr(made, keyword, value if DATE.fullmatch(value) else "")
     value = text(source, "StudyTime").replace(":", "")
     made.StudyTime = value if TIME.fullmatch(value) else ""
+    if ZONE.fullmatch(zone := text(source, "TimezoneOffsetFromUTC")):
+        made.TimezoneOffsetFromUTC = zone
     sex = text(source, "PatientSex").upper()
     made.PatientSex = sex if sex in SEXES else ""
     made.Modality = text(source, "Modality") or "OT"

@@ -23,6 +23,16 @@ def test_no_report_speaks_of_two_patients() -> None:
         build(analysis(one, two), one, two)
 
 
+def test_a_report_names_the_patient_that_any_of_its_films_names() -> None:
+    """A console left the first film blank: the report would lie in the study and be nobody's."""
+    blank, named = header(PatientID="", PatientName="", AccessionNumber=""), header(AccessionNumber="A-17")
+    named.StudyInstanceUID = blank.StudyInstanceUID
+    made = build(analysis(blank, named), blank, named)
+    for kind in (kind for kind in ArtefactKind if kind.is_report):
+        report = parsed(made[kind])
+        assert ("T-1", "TEST^FILM", "A-17") == (report.PatientID, report.PatientName, report.AccessionNumber)
+
+
 def test_a_patient_id_that_cannot_be_written_is_not_cut() -> None:
     """Cut, it would be another patient."""
     source = film()

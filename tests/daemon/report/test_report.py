@@ -96,6 +96,28 @@ def test_film_and_results_agree_on_patient_and_study(tmp_path: Path, named: dict
     assert [] == dcentvfy(tmp_path, data, *(artefact.data for artefact in made.values()))
 
 
+@pytest.mark.parametrize(
+    ("film_says", "expected"),
+    [
+        ("+0900", ("+0900", "20260102", "191112")),
+        ("", ("+0000", "20260102", "101112")),
+        ("JST", ("+0000", "20260102", "101112")),
+    ],
+)
+def test_all_times_of_an_object_are_of_one_zone(film_says: str, expected: tuple[str, str, str]) -> None:
+    """Study Time is the film's, and one offset speaks for it and for ours: the film's, where it states one."""
+    source = header(TimezoneOffsetFromUTC=film_says)
+    for kind, artefact in build(analysis(source), source).items():
+        found = parsed(artefact)
+        date, time = (
+            ("PresentationCreationDate", "PresentationCreationTime")
+            if kind is ArtefactKind.GSPS
+            else ("ContentDate", "ContentTime")
+        )
+        assert expected == (found.TimezoneOffsetFromUTC, found[date].value, found[time].value[:6])
+        assert ("20260102", "101112") == (found.StudyDate, found.StudyTime)
+
+
 def test_the_same_analysis_gives_the_same_bytes() -> None:
     """A builder that died builds the same object again."""
     source = header()
