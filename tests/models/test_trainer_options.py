@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 import subprocess
@@ -17,23 +18,27 @@ import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cxrd_models.errors import RecipeError, StoppedError
+from cxrd_models.data.films import load_films
+from cxrd_models.data.manifest import read_manifest
+from cxrd_models.data.tasks import NIH14
+from cxrd_models.errors import DataError, DivergedError, RecipeError, StoppedError
 from cxrd_models.recipe import Phase
 from cxrd_models.recipes import changed, parse_change
 from cxrd_models.train.board import TensorBoard
-from cxrd_models.train.job import Films
+from cxrd_models.train.job import Films, Job
 from cxrd_models.train.losses import segmentation
 from cxrd_models.train.optimiser import rate_factor
-from cxrd_models.train.prepare import Start
+from cxrd_models.train.prepare import Start, films_on
 from cxrd_models.train.rates import find_rates, rates_table, steepest
 from cxrd_models.train.run import train
 from cxrd_models.train.state import Position
 from cxrd_models.train.step import mixed
-from cxrd_models.train.validate import predict
+from cxrd_models.train.validate import predict, validate
+from cxrd_models.zoo import registry
 from cxrd_models.zoo.contract import Batch
 from cxrd_models.zoo.memory import RareMemory
 from support.architectures import films, make
-from support.training import STILL, StoppingAfter, quiet, recipe, start, tiny_recipe, weights
+from support.training import STILL, Normed, Steep, StoppingAfter, quiet, recipe, start, tiny_recipe, weights
 
 PHASE: dict[str, Any] = {"name": "all", "epochs": 2, "batch": 4, "rates": {"*": 1e-2}}
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -79,32 +84,98 @@ def test_a_batch_in_parts_teaches_what_the_whole_does(folder: Path, tmp_path: Pa
 
 RANK = """
 from pathlib import Path
-from support.training import STILL, Tiny, quiet, start, tiny_recipe
+from support.training import STILL, {model}, quiet, start, tiny_recipe
 from cxrd_models.train.run import train
 from cxrd_models.zoo import registry
 
-registry._BUILDS["tiny", "small"] = lambda asked: Tiny(asked.classes)
+registry._BUILDS["tiny", "small"] = lambda asked: {model}(asked.classes)
 out = Path({out!r})
 train(tiny_recipe(**STILL), start(Path({folder!r}), out), quiet(out))
 """
 """What each of several processes runs: ``tiny`` is unknown to the command line."""
 
 
-def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None:
-    """Started by torchrun, two processes share each batch and leave one run, with the weights of a lone process."""
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    train(tiny_recipe(**STILL), start(folder, alone), quiet(alone))
-    rank = tmp_path / "rank.py"
-    rank.write_text(RANK.format(folder=str(folder), out=str(both)), "utf-8")
+def shared(model: str, folder: Path, out: Path) -> None:
+    """Train one of the tests' architectures in two processes, as torchrun starts them."""
+    rank = out.with_suffix(".py")
+    rank.write_text(RANK.format(model=model, folder=str(folder), out=str(out)), "utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(rank)]
     paths = os.pathsep.join(path for path in sys.path if path)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None:
+    """Started by torchrun, two processes share each batch and leave one run, with the weights of a lone process."""
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    train(tiny_recipe(**STILL), start(folder, alone), quiet(alone))
+    shared("Tiny", folder, both)
     assert len(list(both.glob("*.pt"))) == 2
     expected, actual = weights(alone), weights(both)
     for key, value in expected.items():
         torch.testing.assert_close(actual[key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_judge_the_weights_that_are_kept(folder: Path, tmp_path: Path) -> None:
+    """Each has seen other films, and a batch norm remembers them: the validation loss is that of one set of weights."""
+    out = tmp_path / "both"
+    shared("Normed", folder, out)
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
+    best = max((line for line in log if line["event"] == "epoch"), key=lambda line: line["score"])
+    manifest = read_manifest(folder, NIH14)
+    seen = films_on(torch.device("cpu"), manifest, tiny_recipe(), load_films(manifest, tiny_recipe().preprocess))
+    model = Normed(NIH14.classes)
+    model.load_state_dict(weights(out))
+    found = validate(Job(tiny_recipe(), NIH14, model, seen, out, quiet(out)), model)
+    assert found.val_loss == pytest.approx(best["val_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("precision", "told"), [("fp32", "gradient is nan"), ("fp16", "no gradient is a number")])
+def test_a_gradient_that_is_no_number_moves_no_weight(
+    precision: str, told: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss may still be one: the run ends at once, in half precision as soon as no scale helps."""
+    monkeypatch.setitem(registry._BUILDS, ("tiny", "small"), lambda asked: Steep(asked.classes))
+    asked = tiny_recipe(phases=[PHASE | {"precision": precision, "epochs": 12}])
+    with pytest.raises(DivergedError, match=told):
+        train(asked, start(folder, tmp_path / "run"), quiet(tmp_path / "run"))
+    kept = tmp_path / "run" / "last.pt"
+    assert kept.exists() == (precision == "fp16")
+    if kept.exists():
+        assert all(torch.isfinite(value).all() for value in torch.load(kept, weights_only=True)["model"].values())
+
+
+def test_a_run_that_could_tell_no_epoch_from_another_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Too few positives, or none beside a negative of its source: the first epoch would be kept without a word."""
+    out, lone = tmp_path / "run", {"min_train": 1, "min_val": 50, "min_test": 1}
+    with pytest.raises(DataError, match="no class has 50 positive validation films"):
+        train(tiny_recipe(report=lone), start(folder, out), quiet(out))
+    train(tiny_recipe(report=lone, monitor="loss"), start(folder, out), quiet(out))
+    table = folder / "labels.csv"
+    lines = [line.split(",") for line in table.read_text("utf-8").splitlines()]
+    apart = [",".join([*line[:4], f"of {line[3]}", line[5]]) for line in lines[1:]]
+    table.write_text("\n".join([",".join(lines[0]), *apart]), "utf-8")
+    with pytest.raises(DataError, match="of the same source"):
+        train(tiny_recipe(), start(folder, tmp_path / "apart"), quiet(tmp_path / "apart"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"lambda_seg": 0.1}, "lungs teach tiny no seg"),
+        ({"lambda_attention": 0.1}, "lungs teach tiny no attention"),
+        ({"class_weights": {"Mass": 2.0}}, "class_weights are of Mass.*one for each of Atelectasis"),
+        ({"rates": {"*": 0.0}}, "nothing learns"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(
+    options: dict[str, Any], told: str, folder: Path, tmp_path: Path
+) -> None:
+    """It would be believed to have done something."""
+    with pytest.raises(RecipeError, match=told) as refused:
+        train(tiny_recipe(phases=[PHASE | options]), start(folder, tmp_path), quiet(tmp_path))
+    assert refused.value.hint
 
 
 def phase(**options: Any) -> Phase:

@@ -39,7 +39,7 @@ from cxrd_models.export.traced import Traced
 from cxrd_models.recipe import Recipe
 from cxrd_models.train.calibrating import Calibrations
 from cxrd_models.train.checkpoint import load, restore
-from cxrd_models.train.loop import BEST
+from cxrd_models.train.job import BEST
 from cxrd_models.train.prepare import new_model
 from cxrd_models.train.run import BASELINE, CALIBRATION, RECORD
 from cxrd_models.train.watch import Watch

@@ -16,7 +16,7 @@ from cxrd_models.errors import DivergedError, RecipeError, StoppedError
 from cxrd_models.recipe import Recipe
 from cxrd_models.recipes import changed
 from cxrd_models.sweep.space import Axis, size_of
-from cxrd_models.train.loop import LAST
+from cxrd_models.train.job import LAST
 from cxrd_models.train.prepare import Start
 from cxrd_models.train.run import train
 from cxrd_models.train.watch import Watch

@@ -17,6 +17,9 @@ from cxrd_models.train.ranks import ALONE, Ranks
 from cxrd_models.train.watch import Watch
 from cxrd_models.zoo.contract import ChestClassifier
 
+LAST, BEST = "last.pt", "best.pt"
+"""Checkpoints of a run: where it stands, and the weights to keep."""
+
 
 class Films(NamedTuple):
     """Everything the loop reads, on the training device.

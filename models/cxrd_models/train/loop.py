@@ -10,14 +10,12 @@ from cxrd_models.recipe import Phase
 from cxrd_models.train import probe
 from cxrd_models.train.average import Average
 from cxrd_models.train.checkpoint import load, restore, save
-from cxrd_models.train.job import Job
+from cxrd_models.train.job import BEST, LAST, Job
 from cxrd_models.train.optimiser import set_rate
 from cxrd_models.train.order import batches
 from cxrd_models.train.state import Position
 from cxrd_models.train.step import Stepper
 from cxrd_models.train.validate import validate
-
-LAST, BEST = "last.pt", "best.pt"
 
 
 def fit(job: Job, *, resume: bool) -> None:

@@ -24,7 +24,7 @@ def optimiser_for(model: ChestClassifier, phase: Phase) -> torch.optim.Optimizer
     Raises
     ------
     RecipeError
-        A pattern that matches no parameter: a recipe for another architecture.
+        A pattern that matches no parameter: a recipe for another architecture; or nothing learns.
     """
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -36,6 +36,10 @@ def optimiser_for(model: ChestClassifier, phase: Phase) -> torch.optim.Optimizer
     idle = [p for p, rate in phase.rates.items() if rate and not any(key[0] == p for key in groups)]
     if idle:
         raise RecipeError(f"phase {phase.name}: {', '.join(idle)} matches no parameter of this model")
+    if not groups:
+        raise RecipeError(
+            f"phase {phase.name}: nothing learns, every rate is 0", hint="for example rates.'head.*' = 1e-3"
+        )
     chosen = [
         {
             "params": parameters,

@@ -14,13 +14,14 @@ from cxrd_models.data.lungs import load_lungs
 from cxrd_models.data.manifest import Manifest, read_manifest
 from cxrd_models.data.own import asked
 from cxrd_models.data.tasks import Task
-from cxrd_models.errors import RecipeError
+from cxrd_models.errors import DataError, RecipeError
 from cxrd_models.recipe import Recipe
 from cxrd_models.train.allocator import keep_freed_memory
 from cxrd_models.train.checkpoint import load_backbone
 from cxrd_models.train.initial import Initial, published
 from cxrd_models.train.job import Films, Job
 from cxrd_models.train.ranks import ALONE, Ranks, device_of
+from cxrd_models.train.validate import areas
 from cxrd_models.train.watch import Watch
 from cxrd_models.zoo.contract import ChestClassifier, Request
 from cxrd_models.zoo.registry import build
@@ -64,7 +65,9 @@ def prepare(recipe: Recipe, start: Start, watch: Watch, ranks: Ranks = ALONE) ->
     keep_freed_memory()
     manifest = read_manifest(start.data, asked(recipe.task, start.data))
     _refuse_unfit(recipe, manifest.task)
+    _refuse_blind(recipe, manifest)
     model = new_model(recipe, manifest, pretrained=start.init.kind == "imagenet" and not start.resume)
+    _refuse_idle(recipe, model)
     device = device_of(ranks)
     torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
     if not start.resume:
@@ -72,7 +75,7 @@ def prepare(recipe: Recipe, start: Start, watch: Watch, ranks: Ranks = ALONE) ->
     with watch.bar("reading films", len(manifest.films)) as bar:
         pixels = load_films(manifest, recipe.preprocess, bar.advance, start.cache)
     lungs = None
-    if model.takes_mask or any(phase.lambda_seg for phase in recipe.phases):
+    if model.takes_mask or any(phase.lambda_seg or phase.lambda_attention for phase in recipe.phases):
         with watch.bar("finding lungs", len(manifest.films)) as bar:
             drawn = not model.takes_mask
             lungs = load_lungs(manifest, recipe.preprocess, bar.advance, start.cache, drawn=drawn)
@@ -91,6 +94,37 @@ def _refuse_unfit(recipe: Recipe, task: Task) -> None:
         if phase.loss == "ce" and not task.exclusive:
             told = f"phase {phase.name}: loss ce is for classes that exclude each other, task {task.id} has none"
             raise RecipeError(told, hint='loss = "bce" takes each class for itself')
+
+
+def _refuse_idle(recipe: Recipe, model: ChestClassifier) -> None:
+    """A setting that this model or this task does nothing with would be believed to have done something."""
+    for phase in recipe.phases:
+        for name, share in (("seg", phase.lambda_seg), ("attention", phase.lambda_attention)):
+            if share and name not in model.taught:
+                told = f"phase {phase.name}: lungs teach {recipe.architecture} no {name}"
+                raise RecipeError(told, hint=f"leave out lambda_{name}, or take hybrid_lung_vit")
+        if phase.class_weights != "none" and len(model.classes) == 1:
+            told = f"phase {phase.name}: class_weights compare classes, and {model.classes[0]} is the only one"
+            raise RecipeError(told, hint='sampler = "balanced" shows films with and without it alike')
+        if isinstance(phase.class_weights, dict) and set(phase.class_weights) != set(model.classes):
+            told = f"phase {phase.name}: class_weights are of {', '.join(phase.class_weights)}"
+            raise RecipeError(told, hint=f"one for each of {', '.join(model.classes)}")
+
+
+def _refuse_blind(recipe: Recipe, manifest: Manifest) -> None:
+    """A mean over no class is the same for every epoch: the first one would be kept, whatever came after."""
+    if recipe.monitor not in ("mean", "weighted"):
+        return
+    rows, targets = manifest.rows_of("val"), manifest.targets()
+    known = manifest.known(recipe.guard.min_source_positives)[rows] > 0
+    perfect = areas(recipe, manifest.task.classes, targets[rows], targets[rows], known, manifest.sources()[rows])
+    if not perfect[0]:
+        least = max(recipe.report.min_val, 1)
+        raise DataError(
+            f"no epoch can be told from another: no class has {least} positive validation films (report.min_val) and, "
+            "of the same source, a negative one",
+            hint='divide or label more films for val; or lower report.min_val; or monitor = "loss"',
+        )
 
 
 def _fill(model: ChestClassifier, recipe: Recipe, start: Start, watch: Watch) -> None:

@@ -2,7 +2,8 @@
 
 Started as ``torchrun --nproc-per-node N --no-python cxrd train ...``; a run that is started alone is one rank of one.
 Gradients are summed by this file and not by DistributedDataParallel, so that accumulation, memories and the check for
-a finite loss see the same batch however many processes share it.
+a finite loss see the same batch however many processes share it. A batch norm that learns counts each process's own
+films; the statistics that it keeps are the mean of all.
 """
 
 from __future__ import annotations
@@ -43,6 +44,14 @@ class Ranks(NamedTuple):
         distributed.all_reduce(flat)
         for parameter, part in zip(learning, torch.split(flat, [p.numel() for p in learning]), strict=True):
             parameter.grad = part.view_as(parameter)
+
+    def average(self, held: Iterable[Tensor]) -> None:
+        """Replace tensors by their mean over all processes."""
+        if self.world == 1:
+            return
+        for each in held:
+            distributed.all_reduce(each)
+            each.div_(self.world)
 
     def gather(self, own: Tensor) -> Tensor:
         """Tensors [n_r, ...] of all processes, one below the other; their lengths may differ."""

@@ -22,8 +22,8 @@ from cxrd_models.recipe import Recipe
 from cxrd_models.train.board import TensorBoard
 from cxrd_models.train.calibrating import calibrate_model, graph_logits
 from cxrd_models.train.curves import draw_curves
-from cxrd_models.train.job import Job
-from cxrd_models.train.loop import BEST, LAST, fit, load_best
+from cxrd_models.train.job import BEST, LAST, Job
+from cxrd_models.train.loop import fit, load_best
 from cxrd_models.train.prepare import Start, prepare
 from cxrd_models.train.ranks import joined
 from cxrd_models.train.watch import Watch

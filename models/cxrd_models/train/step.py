@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cxrd_models.data.augment import augment
 from cxrd_models.errors import DivergedError, RecipeError
 from cxrd_models.recipe import Phase
-from cxrd_models.train.job import Job
+from cxrd_models.train.job import BEST, LAST, Job
 from cxrd_models.train.losses import loss_of
 from cxrd_models.train.optimiser import optimiser_for
 from cxrd_models.train.state import Position, generator, seed_of
 from cxrd_models.zoo.contract import Batch, Output
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_LEAST_SCALE = 2.0**-14
+"""Of half-precision losses: it begins at 2**16 and is halved where a gradient overflows; so small it never helps."""
 
 
 class Stepper:
@@ -52,7 +55,7 @@ class Stepper:
         Raises
         ------
         DivergedError
-            The loss is not a number; no weight was moved.
+            The loss, or a gradient, is not a number; no weight was moved.
         RecipeError
             More processes than films in the batch.
         """
@@ -74,11 +77,14 @@ class Stepper:
             embeddings.append(output.embedding.detach())
         value = job.ranks.total(total)
         if not math.isfinite(value):
-            raise DivergedError(
-                f"the loss is {value} in {phase.name}, epoch {position.epoch + 1}, step {position.step + 1}",
-                hint=f"{job.out} keeps what was trained before in last.pt and best.pt; lower the rates of this phase",
-            )
-        self._move()
+            raise self._diverged(f"the loss is {value}", position)
+        length = self._gradient()
+        if not self.scaler.is_enabled() and not math.isfinite(length):
+            raise self._diverged(f"the gradient is {length}", position)
+        self.scaler.step(self.optimiser)  # leaves out a step whose half-precision gradients are no numbers
+        self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < _LEAST_SCALE:
+            raise self._diverged("no gradient is a number in half precision", position)
         self._follow(seen, embeddings, position.trained + (position.step + 1) / of)
         return value
 
@@ -105,20 +111,35 @@ class Stepper:
         aux = {name: value.float() for name, value in output.aux.items()}
         return Output(output.logits.float(), output.heat.float(), output.embedding.float(), aux)
 
-    def _move(self) -> None:
+    def _gradient(self) -> float:
+        """Sum of all processes, clipped; returns its length before that."""
         learning = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.job.ranks.sum_gradients(learning)
         self.scaler.unscale_(self.optimiser)
-        torch.nn.utils.clip_grad_norm_(learning, self.phase.clip_norm)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
+        return float(torch.nn.utils.clip_grad_norm_(learning, self.phase.clip_norm))
+
+    def _diverged(self, what: str, position: Position) -> DivergedError:
+        kept = ", ".join(name for name in (LAST, BEST) if (self.job.out / name).exists())
+        told = f"{self.job.out} keeps what was trained before in {kept}; " if kept else ""
+        return DivergedError(
+            f"{what} in {self.phase.name}, epoch {position.epoch + 1}, step {position.step + 1}",
+            hint=f"{told}lower the rates of this phase",
+        )
 
     def _follow(self, seen: list[Batch], embeddings: list[Tensor], epoch: float) -> None:
         """Tell the model the whole batch, so that what it keeps beside its gradients is the same everywhere."""
+        self.job.ranks.average(_statistics(self.job.model))
         image, target, known, ids = (torch.cat(parts) for parts in list(zip(*seen, strict=True))[:4])
         gather = self.job.ranks.gather
         whole = Batch(image, gather(target), gather(known), gather(ids))
         self.job.model.post_step(whole, gather(torch.cat(embeddings)), epoch)
+
+
+def _statistics(model: nn.Module) -> Iterator[Tensor]:
+    """What batch norms remember of the films that they saw; those of a published backbone stay as they are."""
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and part.training and part.running_mean is not None:
+            yield from (x for x in (part.running_mean, part.running_var) if x is not None)
 
 
 def mixed(batch: Batch, share: float, partner: Tensor) -> Batch:

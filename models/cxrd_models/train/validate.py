@@ -12,6 +12,7 @@ from scipy.special import expit, log_expit, log_softmax
 from torch import Tensor, nn
 
 from cxrd_models.evaluate.scores import auroc_within
+from cxrd_models.recipe import Recipe
 from cxrd_models.train.job import Films, Job
 from cxrd_models.train.losses import segmentation
 from cxrd_models.zoo.contract import Output
@@ -77,29 +78,32 @@ def validate(job: Job, model: nn.Module) -> Judged:
     logits, lungs = job.ranks.gather(torch.from_numpy(own)).numpy(), job.ranks.total(len(losses))
     drawn = job.ranks.total(sum(losses)) / lungs if lungs else None
     target, known = films.target[rows].cpu().numpy(), films.known[rows].cpu().numpy() > 0
-    each, weight = _areas(job, target, logits, known, films.source[rows.cpu().numpy()])
+    source = films.source[rows.cpu().numpy()]
+    each, weight = areas(job.recipe, job.model.classes, target, logits, known, source)
     mean = float(np.average(list(each.values()), weights=list(weight.values()))) if each else 0.0
     loss, accuracy = _fit(target, logits.astype(np.float64), known, exclusive=job.exclusive)
     score = {"loss": -loss, "accuracy": accuracy}.get(job.recipe.monitor, mean)
     return Judged(score, mean, loss, accuracy, each, drawn)
 
 
-def _areas(
-    job: Job,
+def areas(
+    recipe: Recipe,
+    classes: tuple[str, ...],
     target: NDArray[np.float32],
     logits: NDArray[np.float32],
     known: NDArray[np.bool_],
     source: NDArray[np.str_],
 ) -> tuple[dict[str, float], dict[str, float]]:
+    """AUROC and weight in the mean of each class that films [n] can judge; ``target``, ``logits``, ``known`` [n, K]."""
     each: dict[str, float] = {}
     weight: dict[str, float] = {}
-    for k, name in enumerate(job.model.classes):
+    for k, name in enumerate(classes):
         use = known[:, k]
         positives = float(target[use, k].sum())
         area = float(auroc_within(target[use, k], logits[use, k], source[use])[0])
-        if positives >= max(job.recipe.report.min_val, 1) and not math.isnan(area):
+        if positives >= max(recipe.report.min_val, 1) and not math.isnan(area):
             each[name] = area
-            weight[name] = positives if job.recipe.monitor == "weighted" else 1.0
+            weight[name] = positives if recipe.monitor == "weighted" else 1.0
     return each, weight
 
 

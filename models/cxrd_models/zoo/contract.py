@@ -148,6 +148,8 @@ class ChestClassifier(nn.Module):
         Prefixes of published keys that this architecture has no place for.
     ensemble : Ensemble or None
         Of two graphs, when the second is asked; None for a single graph, which answers ``logits``.
+    taught : tuple of str
+        Keys of ``Output.aux`` that lungs may teach: "seg" by ``lambda_seg``, "attention" by ``lambda_attention``.
     """
 
     classes: tuple[str, ...]
@@ -156,6 +158,7 @@ class ChestClassifier(nn.Module):
     published: tuple[str, ...] = ("backbone.",)
     published_unused: tuple[str, ...] = ("classifier.",)
     ensemble: Ensemble | None = None
+    taught: tuple[str, ...] = ()
 
     def forward(self, image: Tensor, mask: Tensor | None = None, ids: Tensor | None = None) -> Output:
         """Judge [N, 1, H, W] in 0..1 with lungs [N, 1, H, W] in 0..1; ``ids`` [N] name training films."""

@@ -84,7 +84,7 @@ class HybridLungVit(ChestClassifier):
         super().__init__()
         width = options.d_model
         self.classes, self.options, self.published = classes, options, ("vit.backbone.",)
-        self.takes_mask = options.lungs == "mask"
+        self.takes_mask, self.taught = options.lungs == "mask", ("seg", "attention")
         self.vit = vit
         self.project = nn.Conv2d(vit.width, width, 1)
         self.left, self.right, self.whole = (_encoder(options) for _ in range(3))
