@@ -125,6 +125,15 @@ def test_a_comparison_tells_the_better_model_and_not_a_copy() -> None:
     assert found[2].p is found[2].first is None
 
 
+@pytest.mark.parametrize("patient", [["a", "b", "c", "d"], ["a", "a", "c", "d"]])
+def test_one_patient_with_a_finding_decides_nothing(patient: list[str]) -> None:
+    """The areas are told, no p: a spread of one is 0, and any difference would be certain."""
+    target = np.array([[1.0], [1.0 if patient[0] == patient[1] else 0.0], [0.0], [0.0]])
+    scores = np.array([[4.0], [3], [2], [1]])
+    (found,) = compare(("a",), target, scores, -scores, np.array(patient))
+    assert (found.first, found.second, found.p, found.low) == (1.0, 0.0, None, None)
+
+
 def test_holm_by_hand() -> None:
     """Holm 1979: smallest times 3, then at least as much, 1 at most; what is unknown does not count."""
     np.testing.assert_allclose(holm(np.array([0.04, 0.01, np.nan, 0.03])), [0.06, 0.03, np.nan, 0.06])

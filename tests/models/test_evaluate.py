@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxrd_models.evaluate.calibration import calibrate
+from cxrd_models.evaluate.calibration import calibrate, operating_points
+from cxrd_models.evaluate.curves import reliability
 from cxrd_models.evaluate.figures import Scored, figures
 from cxrd_models.evaluate.scores import (
     auroc,
     auroc_within,
     average_precision,
     expected_calibration_error,
+    filled_bins,
     resamples,
 )
 
@@ -24,7 +28,7 @@ SCORE = np.round(TARGET + RANDOM.normal(0, 1, 200), 1)  # rounded: many ties
 def test_areas_agree_with_scikit_learn() -> None:
     """AUROC and average precision, with ties."""
     assert pytest.approx(roc_auc_score(TARGET, SCORE)) == float(auroc(TARGET, SCORE)[0])
-    assert pytest.approx(average_precision_score(TARGET, SCORE)) == average_precision(TARGET, SCORE)
+    assert pytest.approx(average_precision_score(TARGET, SCORE)) == float(average_precision(TARGET, SCORE)[0])
 
 
 def test_a_weighted_area_is_the_area_of_repeated_films() -> None:
@@ -32,12 +36,41 @@ def test_a_weighted_area_is_the_area_of_repeated_films() -> None:
     weight = RANDOM.integers(0, 3, (4, 200)).astype(np.float64)
     expected = [roc_auc_score(np.repeat(TARGET, w.astype(int)), np.repeat(SCORE, w.astype(int))) for w in weight]
     np.testing.assert_allclose(auroc(TARGET, SCORE, weight), expected)
+    expected = [average_precision_score(*(np.repeat(x, w.astype(int)) for x in (TARGET, SCORE))) for w in weight]
+    np.testing.assert_allclose(average_precision(TARGET, SCORE, weight), expected)
+
+
+def test_many_films_are_judged_without_a_table_of_all_pairs() -> None:
+    """Resamples are counted some at a time, and a threshold is found in the order of the films."""
+    films = 20_000
+    target, score = (RANDOM.random(films) < 0.2).astype(np.float64), RANDOM.random(films)
+    weight = np.ones((300, films), np.float32)
+    tracemalloc.start()
+    try:
+        auroc(target, score, weight)
+        operating_points(score[:, None], target[:, None], np.ones((films, 1)))
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_equal_probabilities_share_a_bin_in_whatever_order_films_come() -> None:
+    """A constant probability that is the prevalence is calibrated, also where positives come first."""
+    target = np.r_[np.ones(50), np.zeros(50)]
+    assert expected_calibration_error(target, np.full(100, 0.5)) == pytest.approx(0)
+    assert reliability(target, np.full(100, 0.5)).seen.tolist() == [0.5]
+    shuffled = RANDOM.permutation(200)
+    probability = np.round(1 / (1 + np.exp(-SCORE)), 1)
+    assert expected_calibration_error(TARGET, probability) == pytest.approx(
+        expected_calibration_error(TARGET[shuffled], probability[shuffled])
+    )
+    assert [len(films) for films in filled_bins(RANDOM.random(23), 5)] == [5, 5, 5, 4, 4]
 
 
 def test_an_area_without_positives_is_unknown() -> None:
     """One-sided films give NaN, not a flattering number."""
     assert np.isnan(auroc(np.zeros(5), np.arange(5.0))[0])
-    assert np.isnan(average_precision(np.zeros(5), np.arange(5.0)))
+    assert np.isnan(average_precision(np.zeros(5), np.arange(5.0))[0])
 
 
 def test_telling_sources_apart_earns_nothing_within_them() -> None:

@@ -154,10 +154,10 @@ def _threshold(p: Floats, y: Floats) -> float:
     prior = (positives + 0.5) / (len(y) + 1) if len(y) else 0.5
     if not 0 < positives < len(y):
         return float(prior)
-    cuts = np.unique(p)
+    cuts, value = np.unique(p, return_inverse=True)
     middles = np.r_[cuts[0], (cuts[1:] + cuts[:-1]) / 2]
-    at = p[None, :] >= middles[:, None]
-    youden = middles[int(np.argmax(at @ y / positives - at @ (1 - y) / (len(y) - positives)))]
+    hits, alarms = (np.bincount(value, side, len(cuts))[::-1].cumsum()[::-1] for side in (y, 1 - y))
+    youden = middles[int(np.argmax(hits / positives - alarms / (len(y) - positives)))]
     trust = positives / (positives + _SHRINK)
     odds = trust * _logit(float(youden)) + (1 - trust) * _logit(prior)
     return float(sigmoid(np.array(odds)))

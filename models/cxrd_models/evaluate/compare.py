@@ -12,6 +12,8 @@ from cxrd.findings import Value
 from cxrd_models.evaluate.scores import rounded
 
 Floats = NDArray[np.float64]
+_FEWEST = 2
+"""Patients with and without a finding from which two areas can be compared."""
 
 
 class Comparison(Value):
@@ -24,7 +26,7 @@ class Comparison(Value):
     low, high : float or None
         95 % interval of the difference.
     p : float or None
-        Two-sided, of no difference; None where a side has no films.
+        Two-sided, of no difference; None where a side has films of fewer than two patients.
     p_holm : float or None
         The same, corrected for all classes compared.
     """
@@ -124,10 +126,13 @@ class _Pair(NamedTuple):
 
 
 def _pair(target: NDArray[np.floating], scores: NDArray[np.floating], patient: NDArray[np.str_]) -> _Pair:
+    nothing = float("nan")
     if not 0 < (target > 0).sum() < len(target):
-        return _Pair(*[float("nan")] * 4)
+        return _Pair(nothing, nothing, nothing, nothing)
     area, covariance = delong(target, scores, patient)
     apart = float(area[0] - area[1])
+    if min(len(np.unique(patient[side])) for side in (target > 0, target == 0)) < _FEWEST:
+        return _Pair(float(area[0]), float(area[1]), nothing, nothing)  # one patient says nothing of a spread
     error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
     if error < 1e-12:  # the same order of films: nothing can be told but equality
         return _Pair(float(area[0]), float(area[1]), 0.0, 1.0 if abs(apart) < 1e-12 else 0.0)
@@ -140,7 +145,7 @@ def _summed(parts: Floats, who: NDArray[np.int64], people: int) -> Floats:
 
 
 def _inflation(groups: int) -> float:
-    """Correct for the mean that was fitted; one group alone says nothing of a spread."""
+    """Correct for the mean that was fitted."""
     return groups / (groups - 1) if groups > 1 else 1.0
 
 

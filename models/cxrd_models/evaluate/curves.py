@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrd_models.evaluate.scores import filled_bins
+
 Floats = NDArray[np.float64]
 Truth = NDArray[np.floating]
 
@@ -50,7 +52,7 @@ def precision_recall(target: Truth, score: Truth) -> Curve:
 
 def reliability(target: Truth, probability: Truth, bins: int = 10) -> Reliability:
     """Stated and observed frequency over equally filled bins."""
-    parts = [p for p in np.array_split(np.argsort(probability, kind="stable"), bins) if len(p)]
+    parts = filled_bins(probability, bins)
     said = np.array([probability[p].mean() for p in parts], np.float64)
     seen = np.array([target[p].mean() for p in parts], np.float64)
     low, high = wilson(seen, np.array([len(p) for p in parts], np.float64))

@@ -39,6 +39,8 @@ class ClassFigures(Value):
         Over all pairs of films; over pairs of films of one source only.
     baseline, baseline_within : Estimate or None
         The same of the frozen-feature baseline.
+    average_precision : Estimate
+        Area under the precision-recall curve by steps; guessing would give the share of positives.
     sensitivity, specificity : float or None
         At the operating point.
     """
@@ -49,7 +51,7 @@ class ClassFigures(Value):
     within: Estimate
     baseline: Estimate | None
     baseline_within: Estimate | None
-    average_precision: float | None
+    average_precision: Estimate
     sensitivity: float | None
     specificity: float | None
     brier: float
@@ -137,7 +139,7 @@ def figures(split: str, scored: Scored, judged: tuple[str, ...], seed: int) -> F
         baseline_within=_estimate(mean(bar.within)) if bar else None,
         difference=_estimate(mean(model.pooled) - mean(bar.pooled)) if bar else None,
         difference_within=_estimate(mean(model.within) - mean(bar.within)) if bar else None,
-        classes=tuple(_class_figures(scored, k, model, bar) for k in range(len(scored.classes))),
+        classes=tuple(_class_figures(scored, k, model, bar, weight) for k in range(len(scored.classes))),
         comparisons=_against_baseline(scored, columns),
     )
 
@@ -158,7 +160,9 @@ def _areas(scored: Scored, score: NDArray[np.float64], weight: NDArray[np.float6
     )
 
 
-def _class_figures(scored: Scored, k: int, model: _Areas, bar: _Areas | None) -> ClassFigures:
+def _class_figures(
+    scored: Scored, k: int, model: _Areas, bar: _Areas | None, weight: NDArray[np.float64]
+) -> ClassFigures:
     target, probability = scored.target[:, k], scored.probability[:, k]
     called = probability >= scored.threshold[k]
     return ClassFigures(
@@ -168,7 +172,7 @@ def _class_figures(scored: Scored, k: int, model: _Areas, bar: _Areas | None) ->
         within=_estimate(model.within[:, k]),
         baseline=_estimate(bar.pooled[:, k]) if bar else None,
         baseline_within=_estimate(bar.within[:, k]) if bar else None,
-        average_precision=rounded(average_precision(target, probability)),
+        average_precision=_estimate(average_precision(target, probability, weight)),
         sensitivity=_share(called[target > 0]),
         specificity=_share(~called[target == 0]),
         brier=round(float(np.mean((probability - target) ** 2)), 4),

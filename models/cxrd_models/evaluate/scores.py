@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
+_AT_ONCE = 2**20
+"""Counts of a kind that are held at a time: 8 MiB."""
 
 
 def auroc(target: Floats, score: Floats, weight: Floats | None = None) -> NDArray[np.float64]:
@@ -25,19 +29,34 @@ def auroc(target: Floats, score: Floats, weight: Floats | None = None) -> NDArra
     array
         [B] float64 ([1] without weights); NaN where one side is empty.
     """
+    found = []
+    for up, down in _tied(target, score, weight):
+        below = np.cumsum(down, axis=1) - down
+        pairs = up.sum(axis=1) * down.sum(axis=1)
+        found.append((up * (below + down / 2)).sum(axis=1) / np.where(pairs > 0, pairs, np.nan))
+    return np.concatenate(found)
+
+
+def _tied(
+    target: Floats, score: Floats, weight: Floats | None
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Positive and negative films [b, values] of each distinct score, the least first, for some resamples at a time.
+
+    The resamples of a large collection would take gigabytes if they were all counted at once.
+    """
     weight = np.ones((1, len(target))) if weight is None else weight
     order = np.argsort(score, kind="stable")
-    ordered = score[order]
-    positive = weight[:, order] * (target[order] > 0)
-    negative = weight[:, order] - positive
+    ordered, true = score[order], target[order] > 0
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(score) else np.zeros(0, np.intp)
-    if not len(starts):
-        return np.full(len(weight), np.nan)
-    up, down = np.add.reduceat(positive, starts, axis=1), np.add.reduceat(negative, starts, axis=1)
-    below = np.cumsum(down, axis=1) - down
-    pairs = up.sum(axis=1) * down.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((up * (below + down / 2)).sum(axis=1) / np.where(pairs > 0, pairs, np.nan))
+    step = max(1, _AT_ONCE // max(len(score), 1))
+    for first in range(0, len(weight), step):
+        films = weight[first : first + step, order].astype(np.float64)
+        positive = films * true
+        if not len(starts):
+            yield films, films
+        else:
+            up = np.add.reduceat(positive, starts, axis=1)
+            yield up, np.add.reduceat(films, starts, axis=1) - up
 
 
 def auroc_within(
@@ -57,22 +76,33 @@ def auroc_within(
         return np.asarray(total / np.where(pairs > 0, pairs, np.nan))
 
 
-def average_precision(target: Floats, score: Floats) -> float:
-    """Area under the precision-recall curve by steps; NaN without positives."""
-    if not (target > 0).any():
-        return float("nan")
-    order = np.argsort(-score, kind="stable")
-    hits = (target[order] > 0).astype(float)
-    last_of_tie = np.r_[score[order][1:] != score[order][:-1], True]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    recall = np.cumsum(hits) / hits.sum()
-    return float(np.sum(np.diff(np.r_[0.0, recall[last_of_tie]]) * precision[last_of_tie]))
+def average_precision(target: Floats, score: Floats, weight: Floats | None = None) -> NDArray[np.float64]:
+    """Area under the precision-recall curve by steps, [B] as `auroc`; NaN without positives."""
+    found = []
+    for up, down in _tied(target, score, weight):
+        hits, called = (np.cumsum(part[:, ::-1], axis=1)[:, ::-1] for part in (up, up + down))
+        whole = up.sum(axis=1)
+        precision = hits / np.where(called > 0, called, 1)
+        found.append((up * precision).sum(axis=1) / np.where(whole > 0, whole, np.nan))
+    return np.concatenate(found)
+
+
+def filled_bins(probability: Floats, bins: int) -> list[NDArray[np.intp]]:
+    """Films of each of so many equally filled bins of like probability, the least first.
+
+    Films of one probability lie in one bin, that of their middle: parted, they would make a figure of their order.
+    """
+    count = len(probability)
+    bin_of = np.repeat(np.arange(bins), [len(part) for part in np.array_split(np.arange(count), bins)])
+    _, value, times = np.unique(probability, return_inverse=True, return_counts=True)
+    middle = np.cumsum(times) - (times + 1) // 2
+    mine = bin_of[middle][value]
+    return [films for number in range(bins) if len(films := np.flatnonzero(mine == number))]
 
 
 def expected_calibration_error(target: Floats, probability: Floats, bins: int = 10) -> float:
     """Mean gap between stated and observed frequency over equally filled bins, weighted by their size."""
-    parts = np.array_split(np.argsort(probability, kind="stable"), bins)
-    gaps = [len(p) * abs(probability[p].mean() - target[p].mean()) for p in parts if len(p)]
+    gaps = [len(p) * abs(probability[p].mean() - target[p].mean()) for p in filled_bins(probability, bins)]
     return float(sum(gaps) / len(target))
 
 

@@ -22,12 +22,18 @@ _PLACE = (
 
 def per_class(found: Evaluation) -> str:
     """Return a line for each class: areas and what it does at its operating point, with intervals."""
-    heading = ["class", "positives", "reported", *_three("auroc"), *_three("auroc_within_source"), "average_precision"]
-    heading += ["threshold", *_COUNTS, *(name for at in _AT for name in _three(at)), *_ALONE]
+    heading = ["class", "positives", "reported", *_three("auroc"), *_three("auroc_within_source")]
+    heading += [
+        *_three("average_precision"),
+        "threshold",
+        *_COUNTS,
+        *(name for at in _AT for name in _three(at)),
+        *_ALONE,
+    ]
     lines = [
         [
             area.class_id, area.positives, at.reported, *_values(area.auroc), *_values(area.within),
-            area.average_precision, at.threshold, *(getattr(at, c) if at.reported else None for c in _COUNTS),
+            *_values(area.average_precision), at.threshold, *(getattr(at, c) if at.reported else None for c in _COUNTS),
             *(value for name in _AT for value in _values(getattr(at, name))), *(getattr(at, name) for name in _ALONE),
         ]
         for area, at in zip(found.classes, found.operating, strict=True)

@@ -98,7 +98,7 @@ def _row(figure: ClassFigures, state: Standing) -> str:
         _e(figure.within),
         _e(figure.baseline),
         _e(figure.baseline_within),
-        _n(figure.average_precision),
+        _e(figure.average_precision),
         _n(figure.sensitivity),
         _n(figure.specificity),
         "yes" if state.reported else "no",
