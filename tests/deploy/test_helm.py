@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +21,8 @@ from support.rows import arrive
 
 EVERYTHING = (
     "keda.enabled=true,monitoring.podMonitor=true,monitoring.rules=true,payload.s3=s3://films/cxrd,payload.s3Secret=keys,"
-    "database.caSecret=ca,models.claim=models"
+    "database.caSecret=ca,models.claim=models,filesSecret=files,timezone=Europe/Berlin,service.tlsPort=2762,"
+    r"roles.infer.resources.limits.nvidia\.com/gpu=1"
 )
 KUBERNETES = "1.30"
 
@@ -88,6 +90,31 @@ def test_a_listener_is_asked_only_for_itself(root: Path) -> None:
     assert {"port": "dicom"} == probe["tcpSocket"]
 
 
+def test_a_listener_may_speak_tls_alone(root: Path) -> None:
+    """Then no other port is opened, offered or asked."""
+    only = "service.port=0,service.tlsPort=2762"
+    (container,) = deployments(root, only)["listen"]["containers"]
+    assert {"port": "dicom-tls"} == container["readinessProbe"]["tcpSocket"]
+    assert ["dicom-tls", "http"] == sorted(port["name"] for port in container["ports"])
+    assert {"name": "CXRD_DICOM__TLS__ONLY", "value": "true"} in container["env"]
+    (service,) = [one for one in rendered(root, only) if one["metadata"]["name"] == "hospital-dicom"]
+    assert ["dicom-tls"] == [port["targetPort"] for port in service["spec"]["ports"]]
+    assert 0 != helm(root, "template", "--set", "service.port=0").returncode
+
+
+def test_a_new_pod_waits_for_no_gpu_that_the_old_one_holds(root: Path) -> None:
+    """Where there is one GPU, a pod more would never start and the old one would never go."""
+    found = {one["metadata"]["name"]: one["spec"] for one in rendered(root, EVERYTHING) if one["kind"] == "Deployment"}
+    assert {"maxUnavailable": 1, "maxSurge": 0} == found["hospital-infer"]["strategy"]["rollingUpdate"]
+    assert {"maxUnavailable": 0, "maxSurge": 1} == found["hospital-build"]["strategy"]["rollingUpdate"]
+
+
+def test_what_keda_scales_is_not_drained_all_at_once(root: Path) -> None:
+    """Its number stands nowhere in the values, so it has a budget whatever they say."""
+    found = [one["metadata"]["name"] for one in rendered(root, EVERYTHING) if one["kind"] == "PodDisruptionBudget"]
+    assert ["hospital-infer", "hospital-listen"] == sorted(found)
+
+
 def test_a_pod_may_finish_what_it_holds(root: Path) -> None:
     """A worker that is told to leave has more time than a lease."""
     for pod in deployments(root).values():
@@ -100,12 +127,22 @@ def test_the_environment_and_the_file_are_a_configuration(
     """The ConfigMap and the variables of a pod, read by the program itself."""
     found = rendered(root, EVERYTHING)
     file = tmp_path / "cxrd.toml"
-    file.write_text(next(one["data"]["cxrd.toml"] for one in found if one["kind"] == "ConfigMap"))
-    assert tomllib.loads(file.read_text())
-    for variable in deployments(root, EVERYTHING)["infer"]["containers"][0]["env"]:
+    toml = next(one["data"]["cxrd.toml"] for one in found if one["kind"] == "ConfigMap")
+    assert tomllib.loads(toml)
+    tls = "".join(f'{key} = "/etc/cxrd/files/{key}.pem"\n' for key in ("certificate", "key", "ca"))
+    file.write_text(toml.replace("port = 11112\n", f"port = 104\n[dicom.tls]\nport = 104\n{tls}", 1))
+    pod = deployments(root, EVERYTHING)["listen"]
+    for variable in pod["containers"][0]["env"]:
         monkeypatch.setenv(variable["name"], variable.get("value", "postgresql+psycopg://cxrd@db/cxrd"))
     settings = load(file)
     assert "0.0.0.0" == settings.web.bind  # noqa: S104 - inside a pod
+    ports = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
+    assert settings.dicom.tls is not None
+    told = {"dicom": settings.dicom.port, "dicom-tls": settings.dicom.tls.port, "http": settings.web.port}
+    assert told == ports
+    assert not settings.dicom.tls.only
+    assert "Europe/Berlin" == os.environ["TZ"]
+    assert settings.dicom.tls.key.parent.as_posix() in {m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
     assert "s3://films/cxrd" == settings.storage.s3
     assert Path("/srv/models") == settings.models.dir
     assert "postgresql+psycopg://cxrd@db/cxrd" == settings.database.url

@@ -18,6 +18,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- /* Environment of every container: secrets and what the cluster decides; wins over the configuration file. */}}
 {{- define "cxrd.environment" -}}
 - {name: CXRD_WEB__BIND, value: "0.0.0.0"}
+- {name: CXRD_WEB__PORT, value: "8080"}
+- {name: CXRD_DICOM__PORT, value: "11112"}
+{{- if .Values.service.tlsPort }}
+- {name: CXRD_DICOM__TLS__PORT, value: "2762"}
+- {name: CXRD_DICOM__TLS__ONLY, value: {{ not .Values.service.port | quote }}}
+{{- end }}
+{{- with .Values.timezone }}
+- {name: TZ, value: {{ . | quote }}}
+{{- end }}
 - name: CXRD_DATABASE__URL
   valueFrom: {secretKeyRef: {name: {{ .Values.database.secret }}, key: url}}
 - {name: CXRD_STORAGE__DIR, value: /var/lib/cxrd/payload}
@@ -36,6 +45,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {name: config, mountPath: /etc/cxrd/cxrd.toml, subPath: cxrd.toml, readOnly: true}
 - {name: payload, mountPath: /var/lib/cxrd/payload}
 - {name: temporary, mountPath: /tmp}
+{{- if .Values.filesSecret }}
+- {name: files, mountPath: /etc/cxrd/files, readOnly: true}
+{{- end }}
 {{- if .Values.database.caSecret }}
 - {name: database-ca, mountPath: /etc/cxrd/database, readOnly: true}
 {{- end }}
@@ -55,6 +67,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 - name: temporary
   emptyDir: {}
+{{- with .Values.filesSecret }}
+- name: files
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
 {{- with .Values.database.caSecret }}
 - name: database-ca
   secret: {secretName: {{ . }}, defaultMode: 0440}
