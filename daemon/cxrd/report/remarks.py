@@ -42,12 +42,14 @@ def _left_blank(film: Film, facts: ReportFacts) -> list[str]:
 
 
 def conclusion(film: FilmAnalysis) -> str:
-    """What is said of a film as a whole; nothing found, nothing determined and nothing asked never sound alike."""
+    """What is said of a film as a whole; nothing found, nothing named, determined or asked never sound alike."""
     present = film.present()
     if present:
         return f"{len(present)} finding{'s' if len(present) > 1 else ''} present"
     if not film.answered:
         return "no model answers for this film"
+    if any(x.role is ClassRole.OTHER and x.answer is Answer.PRESENT for a in film.answers for x in a.findings):
+        return "abnormal, but no finding is named"
     asked = [x.answer for a in film.answers for x in a.findings if x.role is ClassRole.FINDING]
     if asked and all(answer is Answer.UNDETERMINED for answer in asked):
         return "no finding could be determined"

@@ -120,12 +120,14 @@ def foot(image: NDArray[np.uint8]) -> bytes:
     return bytes((image[HEIGHT - 150 : HEIGHT - 125, -PANEL:].max(axis=2) > 100).tobytes())
 
 
-def test_nothing_found_nothing_determined_and_nothing_asked_look_different() -> None:
-    """Healthy, without a threshold, and outside every model's intended use: three sentences."""
+def test_nothing_found_named_determined_or_asked_look_different() -> None:
+    """Healthy, abnormal by no name, without a threshold, and outside every model's intended use: four sentences."""
     healthy = answer(CHARM, *fourteen())
     unsure = answer(CHARM, *(finding(name, Answer.UNDETERMINED) for name in NIH))
     silent = answer(CHARM, note="age 4 is outside the model's intended use")
-    assert 3 == len({foot(picture(said)) for said in (healthy, unsure, silent)})
+    nameless = answer(OTHER, finding("atelectasis", Answer.ABSENT), finding("other", Answer.PRESENT))
+    assert 4 == len({foot(picture(said)) for said in (healthy, nameless, unsure, silent)})
+    assert foot(picture(nameless)) == foot(picture(healthy, nameless))
     assert foot(picture(healthy)) == foot(picture(healthy, silent))
 
 

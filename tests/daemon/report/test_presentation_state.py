@@ -74,6 +74,7 @@ def test_names_and_probabilities_are_read_back() -> None:
     [
         (answer(CHARM, *fourteen()), "no finding above its threshold"),
         (answer(OTHER, finding("none", Answer.PRESENT)), "no finding above its threshold"),
+        (answer(OTHER, finding("other", Answer.PRESENT)), "abnormal, but no finding is named"),
         (answer(CHARM, finding("Mass", Answer.PRESENT)), "1 finding present, without a place: Mass 0.81 (charm)"),
         (answer(CHARM, note="age 4 is outside the model's intended use"), "no model answers for this film"),
         (answer(CHARM, *(finding(n, Answer.UNDETERMINED) for n in NIH)), "no finding could be determined"),
