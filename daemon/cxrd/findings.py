@@ -252,26 +252,30 @@ class Verdict(Value):
 
 
 class Unread(Value):
-    """A film of an analysed study that no model has judged.
+    """A film that no model may judge.
 
     Attributes
     ----------
+    sha256 : str
+        Hash (hex) of the file as received.
     why : str
         One sentence for a person, without patient data.
     """
 
     sop_uid: str
+    sha256: str
     why: str
 
 
 class StudyAnalysis(Value):
-    """What ``infer`` commits and ``build`` reads: the analysed films of one study.
+    """What ``infer`` commits and ``build`` reads: the analysed films of one study, or why it has none.
 
     Attributes
     ----------
+    refusal : str
+        Why no film of it may be judged, as a coded reason and in words; "" where there are films.
     unread : tuple of Unread
-        Films that came with them and were refused; reports name them, and no digest covers them: a late lateral makes
-        no new result.
+        Films that were refused; reports name them, and no digest covers them: a late lateral makes no new result.
     input_digest, model_digest, config_digest : str
         sha256 (hex) of the analysed films' hashes, of the model set, of the report configuration.
         Results and their UIDs are functions of these three (engine.md §6), never of time.
@@ -279,10 +283,16 @@ class StudyAnalysis(Value):
 
     study_uid: str
     films: tuple[FilmAnalysis, ...]
+    refusal: str = ""
     unread: tuple[Unread, ...] = ()
     input_digest: str
     model_digest: str
     config_digest: str
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Hash by SOP Instance UID of the images that results speak of: the analysed films, or those refused."""
+        return {x.film.sop_uid: x.film.sha256 for x in self.films} or {x.sop_uid: x.sha256 for x in self.unread}
 
     def findings(self) -> tuple[tuple[FilmAnalysis, ModelAnswer, Finding], ...]:
         """Every (film, answer, finding) in order."""

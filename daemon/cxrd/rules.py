@@ -32,6 +32,8 @@ class Admission(Section):
         Storage classes whose images are films beside CR and DX: a vendor's private one, or radiofluoroscopy.
     film_modalities : tuple of str
         Modalities of films beside CR and DX.
+    report_refused : bool
+        Whether a study of which no film may be judged gets a report that says so, and why; its state stays ``refused``.
     smallest : int
         Pixels; a film with a shorter side is a thumbnail.
     burned_in, duplicates : {"note", "refuse"}
@@ -51,6 +53,7 @@ class Admission(Section):
     inversion: Literal["correct", "refuse", "note"] = "correct"
     film_classes: tuple[StorageClass, ...] = ()
     film_modalities: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")], ...] = ()
+    report_refused: bool = False
     smallest: int = Field(200, ge=1)
     burned_in: Literal["note", "refuse"] = "note"
     duplicates: Literal["note", "refuse"] = "note"

@@ -16,7 +16,7 @@ from cxrd.report import gsps, pm, sc, seg, sr, text
 from cxrd.report.equipment import node_uid
 from cxrd.report.facts import ReportFacts
 from cxrd.report.header import HeaderError, shim
-from cxrd.report.products import PRODUCTS, Film, Imprint, Predecessor, Reference
+from cxrd.report.products import PRODUCTS, Film, Imprint, Predecessor, Reference, Told
 from cxrd.report.remarks import remarks
 from cxrd.report.uids import derive, series_of
 
@@ -72,14 +72,11 @@ def build(  # noqa: PLR0913 - what a study's results are made of
         A source header that no valid object can be made of, or films of several patients.
     """
     wanted = frozenset().union(*sends) or DEFAULT
+    shims = {uid: shim(headers[uid], facts.default_character_set) for uid in analysis.sources}
     films = [
-        Film(found, headers[uid], shim(headers[uid], facts.default_character_set), previews[uid])
-        for found in analysis.films
-        for uid in [found.film.sop_uid]
+        Film(found, headers[uid], shims[uid], previews[uid]) for found in analysis.films for uid in [found.film.sop_uid]
     ]
-    if (
-        len({film.header.PatientID for film in films} - {""}) > 1
-    ):  # refused long before; no report ever names the wrong one
+    if len({of.PatientID for of in shims.values()} - {""}) > 1:  # refused before; no report names the wrong one
         raise HeaderError(
             "the films of this study name different patients (Patient ID)",
             hint="find out whose films they are, and send each patient's as a study of its own",
@@ -98,7 +95,6 @@ def build(  # noqa: PLR0913 - what a study's results are made of
             now=now,
         )
 
-    said = remarks(films, analysis.unread, facts)
     made: list[Artefact] = []
     shown: dict[ArtefactKind, dict[str, Reference]] = {}
     for kind in (k for k in PER_FILM if k in wanted):
@@ -111,13 +107,20 @@ def build(  # noqa: PLR0913 - what a study's results are made of
                 shown.setdefault(kind, {})[of] = Reference(mark.product.sop_class, mark.sop_uid, mark.series_uid)
     for kind in (k for k in ArtefactKind if k.is_report and k in wanted):
         mark = imprint(kind, 1)
-        before = previous.get(kind)
+        told = Told(
+            films=films,
+            # a film may leave its patient or order blank that another one of the study names
+            header=max(shims.values(), key=lambda of: (bool(of.PatientID), bool(of.AccessionNumber))),
+            evidence=[Reference(str(headers[u].SOPClassUID), u, x.SeriesInstanceUID) for u, x in shims.items()],
+            remarks=remarks(films, analysis.unread, facts),
+            predecessor=previous.get(kind),
+        )
         if kind is ArtefactKind.SR_TEXT:
-            data = text.build(films, mark, said, before)
+            data = text.build(told, mark)
         else:
             beside = [shown.get(k, {}) for k in EXPLAINING if k in _always_with(kind, sends)]
             explanations = {f.found.film.sop_uid: _of(f, beside) for f in films}
-            data = sr.build(films, mark, said, explanations, before)
+            data = sr.build(told, mark, explanations)
         made.append(_artefact(mark, data))
     return tuple(made)
 

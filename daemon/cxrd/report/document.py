@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pydicom import Dataset
 
 from cxrd.report.composite import begin, referring
 from cxrd.report.equipment import models_of
-from cxrd.report.products import Film, Imprint, Predecessor, Reference
+from cxrd.report.products import Imprint, Reference, Told
 from cxrd.report.remarks import replaced
 
 
-def start(
-    films: Sequence[Film], imprint: Imprint, beside: Iterable[Reference], predecessor: Predecessor | None
-) -> Dataset:
-    """Start a document on films; its content is still to come.
+def start(told: Told, imprint: Imprint, beside: Iterable[Reference]) -> Dataset:
+    """Start a document; its content is still to come.
 
     Parameters
     ----------
     beside : iterable of Reference
         Objects of ours that the content refers to.
-    predecessor : Predecessor or None
-        The report that this one replaces.
     """
-    # a film may leave its patient or order blank that another one of the study names
-    header = max((film.header for film in films), key=lambda h: (bool(h.PatientID), bool(h.AccessionNumber)))
-    made = begin(imprint, header, models_of([film.found for film in films]))
+    made = begin(imprint, told.header, models_of([film.found for film in told.films]))
     del made.BodyPartExamined  # a document series has none (C.17.1)
     made.DeviceSerialNumber = imprint.facts.station_name
     made.ReferencedPerformedProcedureStepSequence = []
     made.PerformedProcedureCodeSequence = []
     made.CompletionFlag, made.VerificationFlag, made.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
-    sources = [Reference(f.found.film.sop_class, f.found.film.sop_uid, f.header.SeriesInstanceUID) for f in films]
-    made.CurrentRequestedProcedureEvidenceSequence = [_evidence(header.StudyInstanceUID, [*sources, *beside])]
-    if predecessor:
-        made.PredecessorDocumentsSequence = [replaced(header, predecessor)]
+    evidence = _evidence(told.header.StudyInstanceUID, [*told.evidence, *beside])
+    made.CurrentRequestedProcedureEvidenceSequence = [evidence]
+    if told.predecessor:
+        made.PredecessorDocumentsSequence = [replaced(told.header, told.predecessor)]
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -108,3 +108,28 @@ class Predecessor(NamedTuple):
     kind: ArtefactKind
     sop_class: str
     sop_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a report tells.
+
+    Attributes
+    ----------
+    films : sequence of Film
+        What was analysed; nothing where no film may be judged.
+    header : Dataset
+        Shim of a source image: whose study it is.
+    evidence : sequence of Reference
+        The source images.
+    remarks : sequence of str
+        What a reader should know beside the findings.
+    predecessor : Predecessor or None
+        The report that this one replaces.
+    """
+
+    films: Sequence[Film]
+    header: Dataset
+    evidence: Sequence[Reference]
+    remarks: Sequence[str]
+    predecessor: Predecessor | None

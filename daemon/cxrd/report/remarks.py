@@ -19,6 +19,7 @@ from cxrd.report.uids import series_of
 def remarks(films: Sequence[Film], unread: Iterable[Unread], facts: ReportFacts) -> list[str]:
     """Research use, notes on films and on models' intended use, films without any answer or unread; each once."""
     said = [RESEARCH_USE] if facts.research_use else []
+    said += [] if films else ["no image of this study was analysed"]
     for film in films:
         found = film.found
         said += _left_blank(film, facts)

@@ -19,48 +19,34 @@ from cxrd.imaging.evidence import outline
 from cxrd.report import codes, document
 from cxrd.report.composite import encode, identify_private_codes
 from cxrd.report.facts import PRODUCT
-from cxrd.report.products import Film, Imprint, Predecessor, Reference
+from cxrd.report.products import Imprint, Reference, Told
 from cxrd.report.uids import derive
 
 Groups = list[sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations]
 
 
-def build(
-    films: Sequence[Film],
-    imprint: Imprint,
-    remarks: Sequence[str],
-    explanations: Mapping[str, Sequence[Reference]],
-    predecessor: Predecessor | None,
-) -> bytes:
+def build(told: Told, imprint: Imprint, explanations: Mapping[str, Sequence[Reference]]) -> bytes:
     """Build one report, as Comprehensive 3D SR or, with the same content, as Comprehensive SR.
 
     Parameters
     ----------
-    remarks : sequence of str
-        What a reader should know beside the findings.
     explanations : Mapping from SOP Instance UID of a film to sequence of Reference
         Images that show what the models saw on it, which the findings refer to.
-    predecessor : Predecessor or None
-        The report that this one replaces.
 
     Returns
     -------
     bytes
         Part 10 file.
     """
-    analyses = [film.found for film in films]
-    beside = [r for film in films for r in explanations.get(film.found.film.sop_uid, ())]
-    made = document.start(films, imprint, beside, predecessor)
-    made.update(
-        _content(films, remarks, explanations, imprint)
-    )  # highdicom's own document copies and parses it all again
+    analyses = [film.found for film in told.films]
+    beside = [r for film in analyses for r in explanations.get(film.film.sop_uid, ())]
+    made = document.start(told, imprint, beside)
+    made.update(_content(told, imprint, explanations))  # highdicom's own document copies and parses it all again
     identify_private_codes(made, *(x.code for film in analyses for a in film.answers for x in a.findings))
     return encode(made)
 
 
-def _content(
-    films: Sequence[Film], remarks: Sequence[str], explanations: Mapping[str, Sequence[Reference]], imprint: Imprint
-) -> sr.ContainerContentItem:
+def _content(told: Told, imprint: Imprint, explanations: Mapping[str, Sequence[Reference]]) -> sr.ContainerContentItem:
     """Root of TID 1500: row 6 holds the groups, row 12 the remarks; one of the two is enough, and either may be alone.
 
     It is put together here, because highdicom's ``MeasurementReport`` cannot do without groups.
@@ -73,7 +59,7 @@ def _content(
         ),
     )
     groups: Groups = []
-    for film in (f.found for f in films):
+    for film in (f.found for f in told.films):
         groups += [_answers(film, answer) for answer in film.answers if answer.findings]
         groups += [_present(film, *said, explanations.get(film.film.sop_uid, ())) for said in film.present()]
     report = sr.ContainerContentItem(codes.REPORT_TITLE, template_id="1500")
@@ -90,8 +76,10 @@ def _content(
     )
     if groups:
         report.ContentSequence.append(_contained(codes.IMAGING_MEASUREMENTS, [item for g in groups for item in g]))
-    if remarks:
-        report.ContentSequence.append(_contained(codes.QUALITATIVE_EVALUATIONS, [_comment(x) for x in remarks]))
+    evaluations: list[sr.ContentItem] = [] if told.films else [_nothing_judged()]
+    evaluations += [_comment(remark) for remark in told.remarks]
+    if evaluations:
+        report.ContentSequence.append(_contained(codes.QUALITATIVE_EVALUATIONS, evaluations))
     return report
 
 
@@ -166,6 +154,13 @@ def _contained(name: Concept, items: Sequence[sr.ContentItem]) -> sr.ContainerCo
     container = sr.ContainerContentItem(name, relationship_type=sr.RelationshipTypeValues.CONTAINS)
     container.ContentSequence = sr.ContentSequence(items)
     return container
+
+
+def _nothing_judged() -> sr.CodeContentItem:
+    """Row 13 of TID 1500, in the words that CAD reports use (CID 6047)."""
+    return sr.CodeContentItem(
+        codes.PROCESSING_SUMMARY, codes.NOTHING_JUDGED, relationship_type=sr.RelationshipTypeValues.CONTAINS
+    )
 
 
 def _comment(remark: str) -> sr.TextContentItem:

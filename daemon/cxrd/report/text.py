@@ -5,8 +5,6 @@ One section for each film: a coded Finding for what is present, and for each mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
 
@@ -15,21 +13,20 @@ from cxrd.report import codes, document
 from cxrd.report.composite import encode, identify_private_codes, referring
 from cxrd.report.equipment import coded
 from cxrd.report.facts import PRODUCT
-from cxrd.report.products import Film, Imprint, Predecessor
+from cxrd.report.products import Film, Imprint, Told
 
 CONTAINS, OBSERVED, MODIFIED, FROM = "CONTAINS", "HAS OBS CONTEXT", "HAS CONCEPT MOD", "INFERRED FROM"
 
 
-def build(films: Sequence[Film], imprint: Imprint, remarks: Sequence[str], predecessor: Predecessor | None) -> bytes:
+def build(told: Told, imprint: Imprint) -> bytes:
     """Build the report of one study; Part 10 file."""
-    analyses = [film.found for film in films]
-    made = document.start(films, imprint, (), predecessor)
+    made = document.start(told, imprint, ())
     made.ValueType, made.ContinuityOfContent = "CONTAINER", "SEPARATE"
     made.ConceptNameCodeSequence = [coded(codes.REPORT_TITLE)]
-    sections = [_film(film, number, len(films)) for number, film in enumerate(films, 1)]
-    said = [_text(codes.COMMENT, remark) for remark in remarks]
+    sections = [_film(film, number, len(told.films)) for number, film in enumerate(told.films, 1)]
+    said = [_text(codes.COMMENT, remark) for remark in told.remarks]
     made.ContentSequence = [*_context(imprint), *said, *sections]
-    identify_private_codes(made, *(x.code for film in analyses for _, x in film.present()))
+    identify_private_codes(made, *(x.code for film in told.films for _, x in film.found.present()))
     return encode(made)
 
 

@@ -127,6 +127,8 @@ def record_inference(connection: Connection, now: float, analysis: StudyAnalysis
     if shown := [film for film in analysis.films if film.preview]:
         previews = [{"inference_id": made, "sop_uid": f.film.sop_uid, "sha256": f.preview} for f in shown]
         connection.execute(insert(schema.preview), previews)
+    if analysis.refusal:
+        return int(made)
     _study(connection, analysis.study_uid, StudyState.ANALYSED)
     detail = {name: row[name] for name in ("input_digest", "model_digest", "config_digest")}
     audit.record(connection, now, What.STUDY_ANALYSED, analysis.study_uid, {**detail, "films": len(analysis.films)})
@@ -136,13 +138,14 @@ def record_inference(connection: Connection, now: float, analysis: StudyAnalysis
     return int(made)
 
 
-def refuse_study(connection: Connection, now: float, study_uid: str, reason: Reason, detail: str) -> None:
-    """No image of the study can be analysed; earlier results, if any, stand."""
+def refuse_study(connection: Connection, now: float, study_uid: str, reason: Reason, detail: str) -> bool:
+    """No image of the study can be analysed; whether that is its first result, since earlier ones stand."""
     if _newest(connection, study_uid) is not None:
         settle(connection, now, study_uid)
-        return
+        return False
     _study(connection, study_uid, StudyState.REFUSED, f"{reason}: {detail}")
     audit.record(connection, now, What.STUDY_REFUSED, study_uid, {"reason": str(reason), "detail": detail})
+    return True
 
 
 def inference(connection: Connection, inference_id: int) -> Recorded:
@@ -285,7 +288,8 @@ def settle(connection: Connection, now: float, study_uid: str) -> bool:
 
     A study that waits for a person stays failed, whatever else of it goes on. One of which a person has dismissed
     something is dismissed when the rest is done, never delivered. One whose results nobody asks for, or of which
-    nothing that is asked for could be made, is at its end, and says why.
+    nothing that is asked for could be made, is at its end, and says why. One that was refused stays so, however far its
+    report has come.
     """
     studies.hold(connection, study_uid)
     newest = _newest(connection, study_uid)
@@ -296,9 +300,10 @@ def settle(connection: Connection, now: float, study_uid: str) -> bool:
     dismissed = {job.kind: job.err for job in stopped}
     if newest is None and not dismissed:
         return False
-    found = _sums(connection, newest)
-    state = _reached(found, dismissed)
+    found, refusal = _sums(connection, newest), _refusal(connection, newest)
+    state = StudyState.REFUSED if refusal else _reached(found, dismissed)
     reason = {
+        StudyState.REFUSED: refusal,
         StudyState.DELIVERED: "" if found.asked else _NOBODY_ASKS if found.built else _NOTHING_MADE,
         StudyState.DISMISSED: next(reversed(dismissed.values()), ""),
     }
@@ -307,6 +312,13 @@ def settle(connection: Connection, now: float, study_uid: str) -> bool:
         told = {"inference": newest, "objects": found.stored}
         audit.record_once(connection, now, What.STUDY_DELIVERED, study_uid, told)
     return state is StudyState.DELIVERED
+
+
+def _refusal(connection: Connection, newest: int | None) -> str:
+    """Why no film may be judged, where the newest result says just that."""
+    i = schema.inference.c
+    said = select(i.output["refusal"].as_string()).where(i.id == newest)
+    return connection.execute(said).scalar() or ""
 
 
 class _Sums(NamedTuple):

@@ -107,7 +107,7 @@ class BuildHandler:
         started = perf_counter()
         analysis = recorded.analysis
         headers: Mapping[str, Dataset] = {
-            film.film.sop_uid: read_header(self._payload.get(film.film.sha256)) for film in analysis.films
+            sop_uid: read_header(self._payload.get(sha256)) for sop_uid, sha256 in analysis.sources.items()
         }
         previews = {film.film.sop_uid: self._preview(film) for film in analysis.films}
         artefacts = report.build(

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from cxrd.admission import instead
 from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis, Unread
+from cxrd.imaging.header import read_header
 from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier, operating
 from cxrd.pipeline import Plan, Prepared, analyse, conclude, config_digest, distinct, one_patient, screen
@@ -153,11 +154,11 @@ class InferHandler:
             mine = [self._with_preview(film, by_uid[film.film.sop_uid]) for film in study.films]
             if mine:
                 analysis = conclude(
-                    study.claim.study_uid, mine, config_digest=rule.config_digest, unread=_unread(study.marks)
+                    study.claim.study_uid, mine, config_digest=rule.config_digest, unread=_unread(study)
                 )
                 yield self._analysed(study, analysis, rule.active)
             else:
-                yield self._refused(study)
+                yield self._refused(study, rule)
         self._shadows.look(
             rule.shadows,
             [
@@ -195,12 +196,9 @@ class InferHandler:
         return study
 
     def _take_films(self, study: _Study, outcomes: Mapping[Path, Outcome]) -> None:
-        found = {study.named[sha256]: outcomes[path] for sha256, path in study.paths.items()}
-        study.lost = study.lost or next((o for o in found.values() if isinstance(o, PayloadLost)), None)
-        if study.lost is not None:
-            return
-        images = {sop_uid: o for sop_uid, o in found.items() if not isinstance(o, PayloadLost)}
-        for sop_uid, outcome in zip(images, one_patient(list(images.values())), strict=True):
+        found = [(study.named[sha256], outcomes[path]) for sha256, path in study.paths.items()]
+        study.lost = study.lost or next((outcome for _, outcome in found if isinstance(outcome, PayloadLost)), None)
+        for sop_uid, outcome in found if study.lost is None else ():
             match outcome:
                 case Prepared():
                     study.films.append(outcome)
@@ -209,6 +207,8 @@ class InferHandler:
 
     def _screen(self, studies: Sequence[_Study], plan: Plan) -> None:
         """Ask headers and pixels of all films at once, and part those that may not be judged from their studies."""
+        for study in studies:
+            self._part(study, one_patient(study.films))
         films = [film for study in studies for film in study.films]
         said = iter(screen(self._check, films, plan.rules))
         for study in studies:
@@ -251,18 +251,9 @@ class InferHandler:
 
         def effect(connection: Connection, now: float) -> None:
             results.mark_instances(connection, now, study.marks)
-            inference_id = results.record_inference(connection, now, analysis)
+            inference_id = _record(connection, now, claim, analysis)
             if inference_id is not None:
                 observations.record(connection, now, inference_id, claim.study_uid, seen)
-                jobs.enqueue(
-                    connection,
-                    now,
-                    JobKind.BUILD,
-                    dedupe=f"build:{inference_id}",
-                    study_uid=claim.study_uid,
-                    priority=claim.priority,
-                    payload={"inference_id": inference_id},
-                )
             jobs.finish(connection, now, claim)
             study.inference_id = inference_id  # last: a lost lease has raised by now
 
@@ -275,20 +266,39 @@ class InferHandler:
         )
         return Step(claim, effect)
 
-    def _refused(self, study: _Study) -> Step:
+    def _refused(self, study: _Study, rule: _Rule) -> Step:
         claim = study.claim
         reasons = sorted({reason for _, reason, _ in study.marks.values()})
         others = f" (also {', '.join(reasons[1:])})" if len(reasons) > 1 else ""
         reason = Reason(reasons[0]) if reasons else Reason.NO_PIXELS
         detail = f"none of {len(study.marks)} image(s) can be analysed{others}"
 
+        answer = self._refusal(study, rule, f"{reason}: {detail}") if rule.plan.rules.report_refused else None
+
         def effect(connection: Connection, now: float) -> None:
             results.mark_instances(connection, now, study.marks)
-            results.refuse_study(connection, now, claim.study_uid, reason, detail)
+            if results.refuse_study(connection, now, claim.study_uid, reason, detail) and answer is not None:
+                _record(connection, now, claim, answer)
             jobs.finish(connection, now, claim)
 
         self._log.info("study refused", study=claim.study_uid, reasons=reasons)
         return Step(claim, effect)
+
+    def _refusal(self, study: _Study, rule: _Rule, why: str) -> StudyAnalysis | None:
+        """What a report can say of a study of which no film may be judged; None where nobody can tell whose it is."""
+        if any(reason == Reason.PATIENT_MISMATCH for _, reason, _ in study.marks.values()):
+            return None
+        unread = [film for film in _unread(study) if self._names(film)]
+        digest = rule.config_digest
+        return conclude(study.claim.study_uid, [], config_digest=digest, unread=unread, refusal=why) if unread else None
+
+    def _names(self, film: Unread) -> bool:
+        """Whether its header can be read, so that a report knows its patient and study."""
+        try:
+            read_header(self._payload.get(film.sha256))
+        except Refused:
+            return False
+        return True
 
     def _model_ran(self, model: ModelRef, films: int, seconds: float, asked_again: int | None) -> None:
         if asked_again is not None:
@@ -306,10 +316,30 @@ class InferHandler:
                 self._metrics.count(m.POSITIVE, model=model, finding=name)
 
 
-def _unread(marks: Mapping[str, tuple[InstanceState, str, str]]) -> list[Unread]:
+def _record(connection: Connection, now: float, claim: jobs.Claim, analysis: StudyAnalysis) -> int | None:
+    """Commit an analysis and have its objects built; its id, None where it is answered already."""
+    inference_id = results.record_inference(connection, now, analysis)
+    if inference_id is not None:
+        jobs.enqueue(
+            connection,
+            now,
+            JobKind.BUILD,
+            dedupe=f"build:{inference_id}",
+            study_uid=claim.study_uid,
+            priority=claim.priority,
+            payload={"inference_id": inference_id},
+        )
+    return inference_id
+
+
+def _unread(study: _Study) -> list[Unread]:
     """Films that a reader of the report would miss."""
-    refused = ((uid, reason, why) for uid, (state, reason, why) in marks.items() if state is InstanceState.REFUSED)
-    return [Unread(sop_uid=uid, why=why) for uid, reason, why in refused if Reason(reason).leaves_a_film_unread]
+    marks = ((uid, sha256, *study.marks[uid]) for sha256, uid in study.named.items())
+    return [
+        Unread(sop_uid=uid, sha256=sha256, why=why)
+        for uid, sha256, state, reason, why in marks
+        if state is InstanceState.REFUSED and Reason(reason).leaves_a_film_unread
+    ]
 
 
 def _rule(

@@ -199,12 +199,35 @@ def test_a_silent_film_beside_an_answered_one_is_named(tmp_path: Path) -> None:
 def test_a_film_that_was_refused_is_named_beside_the_analysed_one(tmp_path: Path) -> None:
     """Nobody must think that the lateral was looked at too; the document stays valid."""
     source = header()
-    unread = (Unread(sop_uid="1.2.840.99.7", why="the header says that the view is lateral"),)
+    unread = (Unread(sop_uid="1.2.840.99.7", sha256="5" * 64, why="the header says that the view is lateral"),)
     made = build(analysis(source).model_copy(update={"unread": unread}), source)
     for kind in REPORTS:
         text, _ = dsrdump(made[kind], tmp_path)
         assert "image 1.2.840.99.7 of this study was not analysed: the header says that the view is lateral" in text
         assert [] == complaints(made[kind], tmp_path)
+
+
+def test_a_study_without_any_film_to_judge_can_be_answered_by_a_report(tmp_path: Path) -> None:
+    """It says that nothing was analysed, and why, in words and by code; the images are its evidence."""
+    source = header(ViewPosition="LL")
+    why = "the header says that the view is lateral"
+    unread = (Unread(sop_uid=source.SOPInstanceUID, sha256="5" * 64, why=why),)
+    empty = analysis(source).model_copy(update={"films": (), "unread": unread, "refusal": f"lateral: {why}"})
+    made = build(empty, source)
+    assert set(REPORTS) == made.keys()
+    for kind in REPORTS:
+        text, _ = dsrdump(made[kind], tmp_path)
+        assert f"image {source.SOPInstanceUID} of this study was not analysed: {why}" in text
+        assert "no image of this study was analysed" in text
+        assert kind is ArtefactKind.SR_TEXT or "No algorithms succeeded" in text
+        assert [] == findings_in(made[kind], tmp_path)
+        assert [] == complaints(made[kind], tmp_path)
+        document = parsed(made[kind])
+        assert source.PatientID == document.PatientID
+        (study,) = document.CurrentRequestedProcedureEvidenceSequence
+        (series,) = study.ReferencedSeriesSequence
+        assert source.SeriesInstanceUID == series.SeriesInstanceUID
+        assert [source.SOPInstanceUID] == [item.ReferencedSOPInstanceUID for item in series.ReferencedSOPSequence]
 
 
 def test_normality_is_an_answer_and_not_a_disease(tmp_path: Path) -> None:

@@ -147,6 +147,28 @@ def test_a_study_without_any_film_is_refused_with_its_reason(database: Database)
     assert [("refused", "lateral: one lateral")] == rows(database, "SELECT state, reason FROM study")
 
 
+def test_a_refused_study_stays_so_however_far_its_report_comes(database: Database) -> None:
+    """Built, sent, or asked again: its state says refused, with the reason; a film that may be judged ends that."""
+    arrive(database)
+    empty = analysis().model_copy(update={"films": (), "refusal": "lateral: none of 1 image(s) can be analysed"})
+    refused = [("refused", empty.refusal)]
+    with database.write() as connection:
+        now = database.now(connection)
+        assert results.refuse_study(connection, now, STUDY, Reason.LATERAL, "none of 1 image(s) can be analysed")
+        made = results.record_inference(connection, now, empty)
+        assert made is not None
+        objects = [results.NewArtefact(kind=ArtefactKind.SR, sop_class="1", sop_uid="9.1", sha256="a" * 64, size=1)]
+        results.record_artefacts(connection, now, made, objects, {"pacs": [ArtefactKind.SR]}, priority=50)
+    assert refused == rows(database, "SELECT state, reason FROM study")
+    store_all(database, made, "pacs")
+    assert refused == rows(database, "SELECT state, reason FROM study")
+    with database.write() as connection:
+        assert not results.refuse_study(connection, database.now(connection), STUDY, Reason.LATERAL, "as before")
+    assert refused == rows(database, "SELECT state, reason FROM study")
+    reported(database, "b")
+    assert [("reported", "")] == rows(database, "SELECT state, reason FROM study")
+
+
 def test_a_late_refused_image_does_not_hide_an_earlier_result(database: Database) -> None:
     """What was delivered stays delivered."""
     arrive(database)

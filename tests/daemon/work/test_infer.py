@@ -101,6 +101,44 @@ def test_films_that_no_model_judged_go_into_the_report(
     assert [(lateral.SOPInstanceUID, refused[lateral.SOPInstanceUID])] == [(x.sop_uid, x.why) for x in unread]
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_refused_study_is_reported_where_the_site_asks_for_it(
+    database: Database, payload: PayloadStore, handler: InferHandler, *, asked: bool
+) -> None:
+    """It stays refused; the report waits to be built. Asked again, it waits no second time."""
+    handler.follow(Settings(admission=Admission(report_refused=asked)))
+    lateral = film(ViewPosition="LL")
+    send(database, payload, lateral)
+    for _ in range(2):
+        infer(database, handler)
+        assert [("done", "refused")] == states(database)
+        ((reason,),) = rows(database, "SELECT reason FROM study")
+        assert "lateral: none of 1 image(s) can be analysed" == reason
+        assert int(asked) == len(rows(database, "SELECT id FROM job WHERE kind = 'build'"))
+        with database.write() as connection:
+            assert requeue(connection, database.now(connection), study_uid=str(lateral.StudyInstanceUID), actor="me")
+    assert {("study_refused",)} == set(rows(database, "SELECT what FROM audit WHERE what LIKE 'study_%'"))
+    if asked:
+        with database.read() as connection:
+            kept = results.inference(connection, 1).analysis
+        assert (reason, ()) == (kept.refusal, kept.films)
+        assert [lateral.SOPInstanceUID] == [one.sop_uid for one in kept.unread]
+
+
+def test_a_report_of_a_refusal_needs_to_know_whose_it_is(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """Not for bytes that are no DICOM object, nor for films of two patients; a hand is nobody's missing chest film."""
+    handler.follow(Settings(admission=Admission(report_refused=True)))
+    receive(database, b"garbage" * 100, payload, "1.2.1")
+    one = film(PatientID="A")
+    send(database, payload, one, film(StudyInstanceUID=one.StudyInstanceUID, PatientID="B"))
+    send(database, payload, film(BodyPartExamined="HAND"))
+    infer(database, handler)
+    assert [("done", "refused")] * 3 == states(database)
+    assert [] == rows(database, "SELECT id FROM job WHERE kind = 'build'")
+
+
 @pytest.mark.parametrize("fault", ["missing", "altered"])
 def test_a_payload_that_is_not_what_came_holds_up_its_own_study_only(
     database: Database, payload: PayloadStore, handler: InferHandler, fault: str
@@ -200,25 +238,6 @@ def test_a_study_whose_films_name_two_patients_is_refused(
     told = [line for line in explain(found, [], [], 0.0, str) if line.about.startswith("image")]
     assert [("2 different patients" in line.what, "whose films" in line.todo) for line in told] == [(True, True)] * 2
     assert "A-1" not in str(rows(database, "SELECT detail FROM audit"))
-
-
-def test_the_lateral_of_another_patient_makes_a_study_two_patients(
-    database: Database, payload: PayloadStore, handler: InferHandler
-) -> None:
-    """Though no lateral is judged: its frontal film may be the other patient's. Each image is counted once."""
-    frontal = film(PatientID="A-1")
-    send(
-        database, payload, frontal, film(PatientID="B-1", ViewPosition="LL", StudyInstanceUID=frontal.StudyInstanceUID)
-    )
-    infer(database, handler)
-    assert [("done", "refused")] == states(database)
-    assert [(Reason.PATIENT_MISMATCH,)] * 2 == rows(database, "SELECT reason FROM instance WHERE state = 'refused'")
-    assert [(f"{Reason.PATIENT_MISMATCH}: none of 2 image(s) can be analysed",)] == rows(
-        database, "SELECT reason FROM study"
-    )
-    told = {reason: handler._metrics.registry.get_sample_value("cxrd_images_refused_total", {"reason": reason})
-            for reason in ("patient_mismatch", "lateral")}  # fmt: skip
-    assert {"patient_mismatch": 2, "lateral": None} == told
 
 
 def test_a_correction_stands_in_the_trail(database: Database, payload: PayloadStore, handler: InferHandler) -> None:
