@@ -70,7 +70,8 @@ class Phase(Value):
     precision : {"fp32", "bf16", "fp16"}
         Of the forward pass; weights and updates are always single precision.
     accumulate : int
-        Parts in which a batch passes through the model, where memory does not hold it at once.
+        Parts in which a batch passes through the model, where memory does not hold it at once; none of fewer than two
+        films, because a batch norm learns nothing from one.
     mixup : float
         Shape of the Beta distribution that blends pairs of films; 0 blends none.
     optimiser : {"adamw", "adam", "sgd"}

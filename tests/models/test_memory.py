@@ -79,3 +79,12 @@ def test_more_films_than_slots_in_one_batch_fit() -> None:
     bank = memory()
     bank.write(torch.arange(5.0)[:, None].expand(5, D), torch.tensor([[0.0, 1, 0]] * 5), torch.arange(5))
     assert {2, 3, 4} == set(bank.ids[:3].tolist())
+
+
+@pytest.mark.parametrize("slots", [0, 1])
+def test_a_bank_without_a_row_for_each_ring_keeps_nothing(slots: int) -> None:
+    """A memory may be left out, to see what it is good for: it answers zero, and rare films are no trouble."""
+    bank = memory(slots=slots)
+    bank.write(torch.ones(2, D), torch.ones(2, 3), torch.arange(2))
+    assert torch.equal(bank(torch.ones(2, D), torch.arange(2)), torch.zeros(2, D))
+    assert bank.snapshot().shape == (0, D)

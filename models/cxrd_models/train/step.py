@@ -67,7 +67,7 @@ class Stepper:
         mine, total = job.ranks.share(rows), 0.0
         seen: list[Batch] = []
         embeddings: list[Tensor] = []
-        for number, part in enumerate(mine.tensor_split(min(phase.accumulate, len(mine)))):
+        for number, part in enumerate(mine.tensor_split(max(1, min(phase.accumulate, len(mine) // 2)))):
             batch = self._batch(position, part, number)
             output = self._forward(batch)
             loss = loss_of(phase, output, batch, self.weights) * (len(part) / len(rows))

@@ -27,7 +27,7 @@ class RareMemory(nn.Module):
     rare : tuple of int
         Class indices that own a ring; empty makes a memory that answers zero.
     slots : int
-        Rows of the whole bank, shared evenly by the rings.
+        Rows of the whole bank, shared evenly by the rings; fewer than rings make a memory that answers zero.
     k : int
         Rows that a film retrieves.
     weights : {"cosine", "softmax"}
@@ -44,6 +44,7 @@ class RareMemory(nn.Module):
         self, channels: int, rare: tuple[int, ...], *, slots: int, k: int, weights: Weights, tau: float
     ) -> None:
         super().__init__()
+        rare = rare if slots >= len(rare) else ()
         self.rare, self.k, self.weights, self.tau = rare, k, weights, tau
         self.quota = slots // len(rare) if rare else 0
         rows = self.quota * len(rare)
