@@ -65,8 +65,8 @@ def train(  # noqa: PLR0913 - one argument for each option of the command
         if find_rate:
             Console().print(rates_table(find_rates(asked, start, find_rate, Watch(console=console))))
         else:
-            train_recipe(asked, start, Watch(out / LOG, console))
-            if package:
+            wrote = train_recipe(asked, start, Watch(out / LOG, console))
+            if package and wrote:
                 typer.echo(export_run(out, package, data, Watch(console=console)))
 
 

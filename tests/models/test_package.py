@@ -59,6 +59,8 @@ def quiet() -> Watch:
 def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: Path, write_labels: WriteLabels) -> None:
     """Train, export, load with the engine, judge: classes without films are silent and say why."""
     run, out = tmp_path / "run", tmp_path / "packages"
+    rows = [tuple(line.split(",")) for line in (folder / "labels.csv").read_text().splitlines()[1:]]
+    write_labels(folder, [(str(folder / file), *rest) for file, *rest in rows])  # as of films that lie elsewhere
     with pytest.raises(WeightsError, match="no finished run"):
         export_run(run, out, None, quiet())
     train(TINY, Start(folder, run, Initial("random"), resume=False, recipe="tiny"), quiet())
@@ -85,11 +87,20 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
     told = json.loads((package / "evaluation" / "metrics.json").read_text())
     assert told["test"]["macro"]["value"] == found.macro.value
     assert told["leveled"]["films"] == found.films
+    parity = json.loads((package / "evaluation" / "parity.json").read_text())
+    assert parity["model.onnx"]["films"] == 24  # 32 are asked for: six of test, then those of val and train
+    papers = [file for made in (package, tmp_path / "evaluation") for file in made.rglob("*") if file.is_file()]
+    assert len(papers) > 10
+    assert not [file for file in papers if str(tmp_path).encode() in file.read_bytes()]
+    trials = [
+        parse_trial((at / "predictions.csv").read_text(), "")
+        for at in (package / "evaluation", tmp_path / "evaluation")
+    ]
+    assert trials[0].films == trials[1].films
 
     with pytest.raises(RecipeError, match="exists"):
         export_run(run, out, None, quiet())
-    rows = [tuple(line.split(",")) for line in (folder / "labels.csv").read_text().splitlines()[1:]]
-    write_labels(folder, rows[:-1])
+    write_labels(folder, [(str(folder / file), *rest) for file, *rest in rows[:-1]])
     with pytest.raises(DataError, match="not the data"):
         export_run(run, tmp_path / "other", None, quiet())
 

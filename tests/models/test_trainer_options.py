@@ -82,6 +82,14 @@ def test_a_batch_in_parts_teaches_what_the_whole_does(folder: Path, tmp_path: Pa
         torch.testing.assert_close(found[1][key], value, rtol=1e-4, atol=1e-5)
 
 
+def test_a_part_of_a_batch_is_never_one_film(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch norm cannot learn from one: as many parts as have two."""
+    monkeypatch.setitem(registry._BUILDS, ("tiny", "small"), lambda asked: Normed(asked.classes))
+    asked = tiny_recipe(phases=[PHASE | {"batch": 5, "accumulate": 4}])
+    train(asked, start(folder, tmp_path / "run"), quiet(tmp_path / "run"))
+    assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run").values())
+
+
 RANK = """
 from pathlib import Path
 from support.training import STILL, {model}, quiet, start, tiny_recipe
@@ -90,13 +98,13 @@ from cxrd_models.zoo import registry
 
 registry._BUILDS["tiny", "small"] = lambda asked: {model}(asked.classes)
 out = Path({out!r})
-train(tiny_recipe(**STILL), start(Path({folder!r}), out), quiet(out))
+print("wrote", train(tiny_recipe(**STILL), start(Path({folder!r}), out), quiet(out)))
 """
 """What each of several processes runs: ``tiny`` is unknown to the command line."""
 
 
-def shared(model: str, folder: Path, out: Path) -> None:
-    """Train one of the tests' architectures in two processes, as torchrun starts them."""
+def shared(model: str, folder: Path, out: Path) -> str:
+    """Train one of the tests' architectures in two processes, as torchrun starts them; returns what they print."""
     rank = out.with_suffix(".py")
     rank.write_text(RANK.format(model=model, folder=str(folder), out=str(out)), "utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(rank)]
@@ -104,13 +112,15 @@ def shared(model: str, folder: Path, out: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None:
     """Started by torchrun, two processes share each batch and leave one run, with the weights of a lone process."""
     alone, both = tmp_path / "alone", tmp_path / "both"
     train(tiny_recipe(**STILL), start(folder, alone), quiet(alone))
-    shared("Tiny", folder, both)
+    told = shared("Tiny", folder, both)
+    assert ["wrote False", "wrote True"] == sorted(told.splitlines())  # the other has nothing to export
     assert len(list(both.glob("*.pt"))) == 2
     expected, actual = weights(alone), weights(both)
     for key, value in expected.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,12 @@ class Film(Value):
     source: str
     view: str
     mask: str = ""
+
+    @property
+    def told(self) -> str:
+        """Its name in papers that others read: of a film outside the data folder, no folder of this machine."""
+        path = PurePath(self.file)
+        return f"{sha256(str(path.parent).encode()).hexdigest()[:8]}/{path.name}" if path.is_absolute() else self.file
 
 
 class Manifest(Value):

@@ -172,7 +172,7 @@ def _panels(subject: Subject, found: Evaluation, count: int) -> tuple[Shown, ...
         said = float(answers.probability[example.film, example.k])
         flat = heat is None or not float(heat.max()) > float(heat.min())
         caption = words.example_caption(example, answers.classes, said) + " The map is empty." * flat
-        shown.append(Shown(film.file, caption, example.verdict == "hit", picture))
+        shown.append(Shown(film.told, caption, example.verdict == "hit", picture))
     return tuple(shown)
 
 

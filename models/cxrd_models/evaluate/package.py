@@ -59,5 +59,5 @@ def predictions(manifest: Manifest, split: str, scored: Scored) -> str:
     table.writerow(["file", "patient", *(f"{kind}_{name}" for name in scored.classes for kind in ("true", "p"))])
     for row, target, probability in zip(manifest.rows_of(split), scored.target, scored.probability, strict=True):
         answers = [x for t, p in zip(target, probability, strict=True) for x in (int(t), f"{p:.5f}")]
-        table.writerow([manifest.films[int(row)].file, who[int(row)], *answers])
+        table.writerow([manifest.films[int(row)].told, who[int(row)], *answers])
     return text.getvalue()

@@ -129,7 +129,7 @@ def places(manifest: Manifest, answers: Answers, spec: HeatSpec, boxes: Boxes, s
                 case = _Case(film_ref(rows, columns), truth, spec)
                 noise = localise.random_map((spec.height, spec.width), random) * grid.max(initial=np.float32(0))
                 found += [
-                    _place(film.file, name, m, g, case) for m, g in zip(MAPS, (grid, noise, strange), strict=True)
+                    _place(film.told, name, m, g, case) for m, g in zip(MAPS, (grid, noise, strange), strict=True)
                 ]
     return tuple(found)
 

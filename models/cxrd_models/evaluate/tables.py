@@ -47,7 +47,7 @@ def predictions(subject: Subject, scored: Scored) -> str:
     lines = []
     for i, (film, patient) in enumerate(zip(subject.manifest.films, pseudonyms(subject.manifest), strict=True)):
         trios = zip(scored.target[i], scored.probability[i], subject.answers.logits[i], strict=True)
-        lines.append([film.file, patient, *(x for y, p, z in trios for x in (int(y), f"{p:.5f}", f"{z:.5f}"))])
+        lines.append([film.told, patient, *(x for y, p, z in trios for x in (int(y), f"{p:.5f}", f"{z:.5f}"))])
     return _text(heading, lines)
 
 

@@ -141,7 +141,7 @@ def _export(traced: Traced) -> str:
     rows = "\n".join(_parity(name, parity) for name, parity in traced.parity.items())
     return f"""## Export
 
-Arithmetic: {_ARITHMETIC[traced.precision]}. Largest differences between each traced graph and torch on test films, of
+Arithmetic: {_ARITHMETIC[traced.precision]}. Largest differences on so many films: of each traced graph from torch, of
 the shipped graph between batch sizes 1, 2 and 5, and between the shipped graph and the traced one. All figures above
 were computed with the shipped graphs by the daemon's own engine.
 

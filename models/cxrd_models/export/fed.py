@@ -25,5 +25,5 @@ def inputs_table(manifest: Manifest, films: NDArray[np.uint8]) -> str:
     writer.writerow(["file", *STATISTICS])
     for row in manifest.rows_of("test"):
         found = statistics(films[row, 0].astype(np.float32) / np.float32(255))
-        writer.writerow([manifest.films[row].file, *(f"{found[name]:.5f}" for name in STATISTICS)])
+        writer.writerow([manifest.films[row].told, *(f"{found[name]:.5f}" for name in STATISTICS)])
     return text.getvalue()

@@ -127,7 +127,9 @@ def export_run(
     beside.replace(target)
     shutil.rmtree(out / ".partial")
     macro, size = judged.found.macro, sum(map(len, traced.files.values()))
-    watch.say(f"{target}: {size / 1e6:.1f} MB, test AUROC {macro.value} ({macro.low} to {macro.high})")
+    silent = "; ".join(f"{s.class_id} {s.note}" for s in judged.standing if s.note)
+    told = "it reports no class" if macro.value is None else f"test AUROC {macro.value} ({macro.low} to {macro.high})"
+    watch.say(f"{target}: {size / 1e6:.1f} MB, {told}" + f" ({silent})" * bool(silent))
     return target
 
 
@@ -174,8 +176,8 @@ def _read_films(finished: Finished, watch: Watch) -> NDArray[np.uint8]:
 
 
 def _trace(finished: Finished, films: NDArray[np.uint8], precision: Precision, *, single_file: bool) -> Traced:
-    some = films[finished.manifest.rows_of("test")[:_PARITY_FILMS]].astype(np.float32) / np.float32(255)
-    learnt = films[finished.manifest.rows_of("train")[:_RANGE_FILMS]].astype(np.float32) / np.float32(255)
+    some = _some(finished.manifest, films, ("test", "val", "train"), _PARITY_FILMS)
+    learnt = _some(finished.manifest, films, ("train",), _RANGE_FILMS)
     graphs, parities, grids = {}, {}, []
     for name, view in finished.model.views().items():
         trained = Calibrated(view, finished.calibrations.graphs[name]).eval()
@@ -197,6 +199,16 @@ def _trace(finished: Finished, films: NDArray[np.uint8], precision: Precision, *
         describe(graph, {**_facts(finished, name, parities[f"{name}.onnx"]), "precision": precision})
     files = {f"{name}.onnx": graph.SerializeToString() for name, graph in graphs.items()}
     return Traced(files, parities, heat, precision, ensemble)
+
+
+def _some(manifest: Manifest, films: NDArray[np.uint8], splits: tuple[str, ...], count: int) -> NDArray[np.float32]:
+    """So many films [count, C, H, W] in 0..1 from all over a split, which may be sorted by class; else of the next."""
+    rows: list[int] = []
+    for split in splits:
+        held = manifest.rows_of(split)
+        wanted = min(count - len(rows), len(held))
+        rows += [int(held[i * len(held) // wanted]) for i in range(wanted)]
+    return films[rows].astype(np.float32) / np.float32(255)
 
 
 def _manifest(finished: Finished, traced: Traced) -> PackageManifest:

@@ -33,8 +33,13 @@ _SHOWN = 8
 """Validation films that TensorBoard shows."""
 
 
-def train(recipe: Recipe, start: Start, watch: Watch) -> None:
+def train(recipe: Recipe, start: Start, watch: Watch) -> bool:
     """Train a recipe; leaves checkpoints, calibration and the record in ``start.out``.
+
+    Returns
+    -------
+    bool
+        Whether this process wrote them: of several, one does, and the others end before it.
 
     Raises
     ------
@@ -62,6 +67,7 @@ def train(recipe: Recipe, start: Start, watch: Watch) -> None:
             _calibrate(job)
             draw_curves(start.out)
             watch.say(f"trained; next: cxrd export {start.out} --out DIR")
+        return ranks.leader
 
 
 def _with_board(job: Job) -> Job:
