@@ -22,6 +22,9 @@ def told() -> Iterator[Console]:
     except StoppedError as stop:
         console.print(str(stop), highlight=False, soft_wrap=True)
         raise typer.Exit(1) from stop
+    except OSError as fault:  # a disk that is full, a folder that is a file or somebody else's
+        console.print(f"[bold red]error[/]: {escape(str(fault))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from fault
     except CxrdError as fault:
         console.print(f"[bold red]error[/]: {escape(str(fault))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from fault

@@ -72,6 +72,24 @@ def test_an_interrupted_search_goes_on_with_the_run_it_was_stopped_in(
     assert sweep(tiny_recipe(), start(folder, out), GRID, 0, quiet(tmp_path)) == found
 
 
+def test_a_run_is_judged_by_the_weights_that_it_keeps(tmp_path: Path) -> None:
+    """A probe that no epoch beats is what the run ends with, and its score is the run's."""
+
+    class Trial:
+        """What the watch asks of optuna's."""
+
+        def report(self, score: float, trained: int) -> None:
+            """Hear of an epoch."""
+
+        def should_prune(self) -> bool:
+            return False
+
+    watch = search._TrialWatch(tmp_path / "log.jsonl", quiet(tmp_path), Trial())  # type: ignore[arg-type]
+    watch.log("probe", score=0.9)
+    watch.log("epoch", score=0.8, trained=1)
+    assert 0.9 == watch.best
+
+
 def test_ranges_are_drawn_from_a_seed(folder: Path, tmp_path: Path) -> None:
     """The same search draws the same points, within its bounds; hopeless runs may be stopped."""
     axes = (range_axis("phases.0.batch=2:6"), range_axis("phases.0.weight_decay=log:1e-4:1e-1"))

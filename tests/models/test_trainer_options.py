@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import distributed
 
 from cxrd_models.data.films import load_films
 from cxrd_models.data.manifest import read_manifest
@@ -29,6 +31,7 @@ from cxrd_models.train.job import Films, Job
 from cxrd_models.train.losses import segmentation
 from cxrd_models.train.optimiser import rate_factor
 from cxrd_models.train.prepare import Start, films_on
+from cxrd_models.train.ranks import joined
 from cxrd_models.train.rates import find_rates, rates_table, steepest
 from cxrd_models.train.run import train
 from cxrd_models.train.state import Position
@@ -289,6 +292,16 @@ def test_tensorboard_shows_curves_gradients_and_what_the_model_sees(folder: Path
     assert {name.split("/")[1] for name in tags["images"] if name.startswith("features/")} == {"15x15", "7x7"}
 
 
+def test_tensorboard_counts_steps_over_phases_and_a_stopped_run_loses_none(folder: Path, tmp_path: Path) -> None:
+    """A phase of larger batches goes on where the one before ended; a stopped run writes what was waiting."""
+    phases = [PHASE | {"epochs": 1}, PHASE | {"name": "more", "batch": 6}]
+    asked = start(folder, tmp_path)._replace(tensorboard=True)
+    with pytest.raises(StoppedError):
+        train(tiny_recipe(phases=phases), asked, StoppingAfter(tmp_path / "log.jsonl", 6))
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("step/loss")] == list(range(6))
+
+
 def test_tensorboard_shows_each_head_for_itself(tmp_path: Path) -> None:
     """Not their mean: the heads of a transformer look at different places."""
     image = (films(2)[0] * 255).to(torch.uint8)
@@ -298,6 +311,18 @@ def test_tensorboard_shows_each_head_for_itself(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
     shown = {head: events.Images(f"attention/{head}")[0].encoded_image_string for head in range(3)}
     assert len(set(shown.values())) == 3
+
+
+def test_processes_wait_for_one_that_fits_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour's work of a large collection, while the others stand at the first step: torch would give them minutes."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(distributed, "init_process_group", lambda _, **more: given.update(more))
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
+        monkeypatch.setenv(name, value)
+    with joined() as ranks:
+        assert (1, 2) == ranks
+    assert given["timeout"] > timedelta(hours=6)
 
 
 def test_an_epoch_tells_how_well_lungs_are_drawn() -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from cxrd_models.errors import DivergedError, RecipeError, StoppedError, WeightsError
+from cxrd_models.cli import app
+from cxrd_models.errors import DataError, DivergedError, RecipeError, StoppedError, WeightsError
 from cxrd_models.recipes import read_recipe
+from cxrd_models.train.curves import draw_curves
 from cxrd_models.train.run import train
-from support.training import PHASES, StoppingAfter, quiet, recipe, start, weights
+from support.training import PHASES, StoppingAfter, quiet, recipe, start, told, weights
 
 WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
 
@@ -25,7 +28,9 @@ def test_a_resumed_run_equals_the_straight_run(folder: Path, tmp_path: Path) -> 
         go = start(folder, broken, resume=resume)
         with pytest.raises(StoppedError):
             train(recipe(), go, StoppingAfter(broken / "log.jsonl", steps))
-    train(recipe(), start(folder, broken, resume=True), quiet(broken))
+    watch = quiet(broken)
+    train(recipe(), start(folder, broken, resume=True), watch)
+    assert "going on with finetune 2/2, step 1" in told(watch)
     expected, actual = weights(straight), weights(broken)
     assert expected.keys() == actual.keys()
     assert all(torch.equal(expected[k], actual[k]) for k in expected)
@@ -42,12 +47,41 @@ def test_resuming_with_another_recipe_or_data_is_refused(
         train(recipe(), start(folder, out), StoppingAfter(out / "log.jsonl", 1))
     with pytest.raises(RecipeError, match="holds a run already"):
         train(recipe(), start(folder, out), quiet(out))
-    with pytest.raises(RecipeError, match="another recipe"):
+    with pytest.raises(RecipeError, match=r"another recipe \(it was begun by: cxrd train tiny --data"):
         train(recipe(seed=6), start(folder, out, resume=True), quiet(out))
     rows = [line.split(",") for line in (folder / "labels.csv").read_text().splitlines()[1:]]
     write_labels(folder, [tuple(row) for row in rows[:-1]])
     with pytest.raises(RecipeError, match="another data"):
         train(recipe(), start(folder, out, resume=True), quiet(out))
+
+
+def test_a_full_disk_is_told_and_the_run_can_be_begun_anew(folder: Path, tmp_path: Path) -> None:
+    """No traceback, no half a checkpoint; a folder with ``best.pt`` alone is no run, and was refused as one."""
+    out = tmp_path / "run"
+    go = start(folder, out)
+    (out / "last.partial").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"last\.pt cannot be written: .*No space left"):
+        train(recipe(), go, quiet(out))
+    assert {"best.pt"} == {path.name for path in out.iterdir() if path.suffix in (".pt", ".partial")}
+    train(recipe(phases=PHASES[:1]), go, quiet(out))
+    assert (out / "calibration.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_line(folder: Path, tmp_path: Path) -> None:
+    """A file in the place of ``--out`` is an error of the person's, not of the program's."""
+    (tmp_path / "run").write_text("")
+    given = ["train", "charm", "--data", str(folder), "--out", str(tmp_path / "run")]
+    answer = CliRunner().invoke(app, given)
+    assert (2, True) == (answer.exit_code, answer.stderr.startswith("error: [Errno 17]")), answer.stderr
+
+
+def test_a_log_that_a_power_cut_ended_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """Half a line costs its epoch a point of the curves, and never the run its end."""
+    line = {"event": "epoch", "trained": 1, "phase": "a", "loss": 1, "val_loss": 1, "val_accuracy": 1, "val_auroc": 1}
+    half = json.dumps(line | {"trained": 2})[:30]
+    (tmp_path / "log.jsonl").write_text(f"{json.dumps(line)}\n{half}{half}\n{json.dumps(line | {'trained': 3})}\n")
+    draw_curves(tmp_path)
+    assert ["1", "3"] == [row.split(",")[0] for row in (tmp_path / "history.csv").read_text().splitlines()[1:]]
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(folder: Path, tmp_path: Path) -> None:

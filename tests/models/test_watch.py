@@ -5,11 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from cxrd_models.train.watch import Watch
+
+
+def test_a_bar_is_for_people(tmp_path: Path) -> None:
+    """A log gets no line of it, and no empty one."""
+    console = Console(file=StringIO())
+    with Watch(tmp_path / "log", console).bar("reading", 2) as bar:
+        bar.advance()
+    assert "" == console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

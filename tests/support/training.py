@@ -77,6 +77,13 @@ def quiet(out: Path) -> Watch:
     return Watch(out / "log.jsonl", Console(file=StringIO()))
 
 
+def told(watch: Watch) -> str:
+    """What a `quiet` watch has said."""
+    file = watch.console.file
+    assert isinstance(file, StringIO)
+    return file.getvalue()
+
+
 def start(data: Path, out: Path, *, resume: bool = False, init: Path | None = None) -> Start:
     out.mkdir(parents=True, exist_ok=True)
     return Start(data, out, Initial("file", init) if init else Initial("random"), resume, "tiny")

@@ -21,9 +21,10 @@ from cxrd_models.dataset.feedback import Store, read_feedback
 from cxrd_models.dataset.folder import read_folder
 from cxrd_models.dataset.nih import Wishes, boxes_csv, read_nih
 from cxrd_models.dataset.nih_tables import read_boxes
-from cxrd_models.dataset.rows import read_rows, write_atomically, writing
+from cxrd_models.dataset.rows import read_rows
 from cxrd_models.dataset.table import Columns, read_labels
 from cxrd_models.train.watch import Watch
+from cxrd_models.writing import write_atomically, writing
 
 NO_SALT = "without --salt, pseudonyms and splits are others the next time"
 

@@ -27,8 +27,9 @@ from cxrd_models.data.tasks import CONTENT
 from cxrd_models.dataset import drawn
 from cxrd_models.dataset.build import Draft
 from cxrd_models.dataset.drawn import DRAWN, OF_A_FILM, Picture
-from cxrd_models.dataset.rows import Row, read_rows, writing
+from cxrd_models.dataset.rows import Row, read_rows
 from cxrd_models.errors import DataError
+from cxrd_models.writing import writing
 
 MADE, LINKED = "made", "films"
 LONGER_SIDE = 320

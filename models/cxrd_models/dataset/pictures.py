@@ -20,8 +20,8 @@ from cxrd.imaging.decode import decode
 from cxrd.imaging.preprocess import display
 from cxrd.imaging.upright import upright
 from cxrd_models.data.films import greys
-from cxrd_models.dataset.rows import writing
 from cxrd_models.errors import DataError
+from cxrd_models.writing import writing
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg"})
 DICOM = frozenset({".dcm", ".dicom", ".dic"})

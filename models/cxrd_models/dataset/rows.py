@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from typing import Any
 from cxrd.findings import Value
 from cxrd_models.data.cells import read_table
 from cxrd_models.errors import DataError
+from cxrd_models.writing import write_atomically, writing
 
 TABLE, ABOUT = "labels.csv", "dataset.json"
 MULTILABEL = "nih14"
@@ -110,15 +110,6 @@ def write_dataset(out: Path, rows: Sequence[Row], about: Mapping[str, Any], *, p
     return out / TABLE
 
 
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Tell a disk that is full, or a folder that is a file, as what it is."""
-    try:
-        yield
-    except OSError as fault:
-        raise DataError(f"{target} cannot be written: {fault}", hint="--out is a folder of yours") from fault
-
-
 def refuse_parquet(out: Path) -> None:
     """Say before the first film is read that no Parquet can be written.
 
@@ -129,19 +120,6 @@ def refuse_parquet(out: Path) -> None:
     """
     if find_spec("pyarrow") is None:
         raise DataError(f"{out}/labels.parquet needs pyarrow, which is not installed", hint="pip install pyarrow")
-
-
-def write_atomically(target: Path, text: str) -> None:
-    """Write a file so that a reader finds the old one or the new one, never a part."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _write_parquet(target: Path, text: str) -> None:

@@ -105,8 +105,9 @@ class _TrialWatch(Watch):
     def log(self, event: str, **values: Any) -> None:
         """Append one JSON line; report an epoch's score."""
         super().log(event, **values)
-        if event == "epoch":
+        if event in ("probe", "epoch"):  # the probe's weights may be the ones that are kept
             self.best = max(self.best, values["score"])
+        if event == "epoch":
             self._trial.report(values["score"], values["trained"])
             if self._trial.should_prune():
                 raise optuna.TrialPruned

@@ -11,19 +11,34 @@ import torch
 from torch import Tensor
 
 from cxrd_models.errors import WeightsError
+from cxrd_models.writing import writing
 from cxrd_models.zoo.contract import ChestClassifier
 
 _MAX_NAMED = 6
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
-    """Write atomically: a reader sees the old file or the new one, after a power cut too."""
+    """Write atomically: a reader sees the old file or the new one, after a power cut too.
+
+    Raises
+    ------
+    DataError
+        The disk is full, or takes no file there.
+    """
     beside = path.with_suffix(".partial")
-    with beside.open("wb") as file:
-        torch.save(dict(content), file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with writing(path):
+        try:
+            with beside.open("wb") as file:
+                torch.save(dict(content), file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except RuntimeError as fault:
+            if isinstance(fault.__context__, OSError):  # torch hides what the disk said
+                raise fault.__context__ from fault
+            raise
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:

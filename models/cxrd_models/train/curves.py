@@ -43,8 +43,12 @@ def draw_curves(out: Path) -> None:
 
 def _epochs(log: Path) -> list[dict[str, Any]]:
     """The last line about each epoch: one that was interrupted and trained again counts once."""
-    if not log.exists():
-        return []
-    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    found = {line["trained"]: line for line in lines if line["event"] == "epoch"}
+    found: dict[int, dict[str, Any]] = {}
+    for text in log.read_text("utf-8").splitlines() if log.exists() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:  # a power cut ended in the middle of it
+            continue
+        if line["event"] == "epoch":
+            found[line["trained"]] = line
     return [found[number] for number in sorted(found)]

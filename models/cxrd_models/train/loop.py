@@ -77,9 +77,8 @@ def _epoch(job: Job, phase: Phase, stepper: Stepper, average: Average, position:
             within = position.step / len(order)
             set_rate(stepper.optimiser, phase, position, (position.epoch + within) / phase.epochs)
             loss = stepper.step(position, rows, of=len(order))
-            steps = position.trained * len(order) + position.step
-            average.update(job.model, steps)
-            job.board.step(job.model, steps, loss)
+            average.update(job.model, position.steps)
+            job.board.step(job.model, position.steps, loss)
             position = position.stepped(loss)
             bar.advance(phase.batch, note=f"loss {position.loss_sum / position.step:.4f}")
     loss, judged = position.loss_sum / max(position.step, 1), validate(job, average.model)
@@ -157,6 +156,9 @@ def _restored(job: Job, average: Average) -> tuple[Position, dict[str, object] |
         restore(average.model, content["average"], str(job.out / LAST))
     position = Position.model_validate(content["position"])
     job.watch.log("resumed", **position.model_dump(mode="json"))
+    if position.phase < len(job.recipe.phases):
+        phase = job.recipe.phases[position.phase]
+        job.watch.say(f"going on with {phase.name} {position.epoch + 1}/{phase.epochs}, step {position.step + 1}")
     return position, content["stepper"]
 
 

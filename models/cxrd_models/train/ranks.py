@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import NamedTuple
 
 import torch
@@ -76,6 +77,8 @@ class Ranks(NamedTuple):
 
 
 ALONE = Ranks()
+_PATIENCE = timedelta(hours=12)
+"""The others wait while one fits the baseline, an hour's work of a large collection; torch would give them minutes."""
 
 
 @contextmanager
@@ -86,7 +89,7 @@ def joined() -> Iterator[Ranks]:
         yield ALONE
         return
     rank = int(os.environ["RANK"])
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
     try:
         yield Ranks(rank, world)
     finally:

@@ -22,11 +22,12 @@ from cxrd_models.recipe import Recipe
 from cxrd_models.train.board import TensorBoard
 from cxrd_models.train.calibrating import calibrate_model, graph_logits
 from cxrd_models.train.curves import draw_curves
-from cxrd_models.train.job import BEST, LAST, Job
+from cxrd_models.train.job import LAST, Job
 from cxrd_models.train.loop import fit, load_best
 from cxrd_models.train.prepare import Start, prepare
 from cxrd_models.train.ranks import joined
 from cxrd_models.train.watch import Watch
+from cxrd_models.writing import write_atomically, writing
 
 RECORD, CALIBRATION, BASELINE, BOARD = "run.json", "calibration.json", "baseline.npz", "tensorboard"
 _SHOWN = 8
@@ -59,9 +60,11 @@ def train(recipe: Recipe, start: Start, watch: Watch) -> bool:
         if ranks.leader:
             _write(start.out / RECORD, record)
             job = _with_board(job) if start.tensorboard else job
-        with watch.stoppable():
-            fit(job, resume=start.resume)
-        job.board.close()
+        try:
+            with watch.stoppable():
+                fit(job, resume=start.resume)
+        finally:
+            job.board.close()
         if ranks.leader:
             load_best(job)
             _calibrate(job)
@@ -121,7 +124,7 @@ def _look_at_folder(start: Start) -> None:
     """
     start.out.mkdir(parents=True, exist_ok=True)
     last = (start.out / LAST).exists()
-    if not start.resume and (last or (start.out / BEST).exists()):
+    if not start.resume and (last or (start.out / CALIBRATION).exists()):  # else it died in its first epoch
         raise RecipeError(f"{start.out} holds a run already", hint="--resume goes on with it; or choose another --out")
     if start.resume and not ((start.out / RECORD).exists() and last):
         raise WeightsError(f"{start.out} holds no checkpoint to resume from", hint="start without --resume")
@@ -139,7 +142,7 @@ def _begun_as(start: Start, record: dict[str, Any]) -> dict[str, Any]:
     for key in ("recipe_sha256", "data_sha256"):
         if then[key] != record[key]:
             what = key.removesuffix("_sha256")
-            raise RecipeError(f"{start.out} was begun with another {what}", hint="resume with what it was begun with")
+            raise RecipeError(f"{start.out} was begun with another {what}", hint=f"it was begun by: {then['command']}")
     return {key: then[key] for key in ("init", "command")}
 
 
@@ -166,4 +169,5 @@ def _calibrate(job: Job) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    with writing(path):
+        write_atomically(path, json.dumps(content, indent=1) + "\n")

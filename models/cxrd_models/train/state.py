@@ -31,6 +31,8 @@ class Position(Value):
         Epochs since it was passed or the rate was lowered, and how often that was done, in this phase.
     loss_sum : float
         Sum of the batch losses of this epoch so far.
+    steps : int
+        Steps taken since the start, over all phases.
     """
 
     phase: int = 0
@@ -43,10 +45,12 @@ class Position(Value):
     waited: int = 0
     lowered: int = 0
     loss_sum: float = 0.0
+    steps: int = 0
 
     def stepped(self, loss: float) -> Self:
         """One batch further."""
-        return self.model_copy(update={"step": self.step + 1, "loss_sum": self.loss_sum + loss})
+        done = {"step": self.step + 1, "steps": self.steps + 1, "loss_sum": self.loss_sum + loss}
+        return self.model_copy(update=done)
 
     def next_epoch(self, score: float, phase: Phase) -> Self:
         """One epoch further, with the score it reached."""

@@ -68,7 +68,8 @@ class Watch:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        seen = self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=not seen) as progress:
             yield Bar(progress, progress.add_task(title, total=total, note=""))
 
     @contextmanager
