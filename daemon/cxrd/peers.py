@@ -164,12 +164,11 @@ class Source(Section):
         While the association that brought a study's last image is open, the study waits for more of them,
         at most this many seconds after the last one. 0 asks for the quiet period alone.
     fast_path : bool
-        Analyse a study as soon as a CR or DX image of it is here; an image that comes later leads to a new
-        result that supersedes the first.
-    max_associations : int
-        Associations of it at once, on this node; 0 leaves it to the node's own limit.
-    max_object_mb : int
-        Largest object taken from it, MiB; 0 takes the node's.
+        Analyse a study as soon as a CR or DX image of it is here; the result of a later one supersedes the first.
+    watched : bool
+        It sends in working hours, and an alert tells when it does not; false for one that sends only what is fetched.
+    max_associations, max_object_mb : int
+        Associations of it at once, on this node, and MiB of an object of it; 0 leaves either to the node's own limit.
     sop_classes : tuple of str
         Storage classes that it may send, as keywords of PS3.6 or as UIDs; a UID may also be that of a private class, or
         of one newer than this cxrd. Empty allows every storage class that cxrd knows.
@@ -184,6 +183,7 @@ class Source(Section):
     quiet_period_s: float = Field(5.0, ge=0, le=86400)
     hold_open_s: float = Field(10.0, ge=0, le=3600)
     fast_path: bool = False
+    watched: bool = True
     max_associations: int = Field(0, ge=0, le=1000)
     max_object_mb: int = Field(0, ge=0, le=4096)
     sop_classes: tuple[StorageClass, ...] = ()

@@ -206,7 +206,7 @@ LAST_INSTANCE = Metric(
     "cxrd_last_instance_timestamp_seconds",
     Kind.QUERY,
     ("source",),
-    "When a source last sent an image, Unix time; 0 for one that never has.",
+    "When a watched source last sent an image, Unix time; 0 for one that never has.",
 )
 BACKFILL = Metric(
     "cxrd_backfill_studies",

@@ -82,7 +82,8 @@ class StoreCollector:
         return found | {m.STORE_UP: answers}
 
     def _of_database(self) -> dict[m.Metric, Samples]:
-        unheard: Samples = {(s.name,): 0.0 for s in self._settings.dicom.sources}
+        sources = self._settings.dicom.sources
+        unheard: Samples = {(s.name,): 0.0 for s in sources if s.watched}
         destinations = [(d.name,) for d in self._settings.destinations]
         nobody: Samples = dict.fromkeys(destinations, 0.0)
         unfetched: Samples = {(a.name, state.value): 0.0 for a in self._settings.archives for state in FetchState}
@@ -101,7 +102,7 @@ class StoreCollector:
                 m.OLDEST_UNCOMMITTED: committing | _one(commitments.oldest_age_by_dest(connection, now)),
                 m.PAUSED: nobody | {key: on for key, on in _one(paused).items() if key in nobody},
                 m.BACKFILL: unfetched | {key: float(n) for key, n in progress.counts(connection).items()},
-                m.LAST_INSTANCE: unheard | {key: at for key, at in _one(came).items() if key in unheard or not unheard},
+                m.LAST_INSTANCE: unheard | {key: at for key, at in _one(came).items() if key in unheard or not sources},
                 m.HEARTBEAT: nowhere | _one({r: now - at for r, at in views.last_beat_by_role(connection).items()}),
                 m.RELOADED: {(): float(not views.config_refused(connection))},
                 m.SEAL_LAG: {(): views.audit_seal_lag(connection, now)},

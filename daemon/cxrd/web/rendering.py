@@ -17,6 +17,11 @@ def clock(epoch_s: float | None) -> str:
     return "" if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def zone() -> str:
+    """How far local time is from UTC now: in a container it is often not the hospital's."""
+    return f"UTC{datetime.now(UTC).astimezone().isoformat()[-6:]}"
+
+
 def words(name: str) -> str:
     """A class id or a code as a person writes it."""
     return name.replace("_", " ")
@@ -30,7 +35,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters |= {"clock": clock, "span": span, "words": words}
-_TEMPLATES.globals["version"] = __version__
+_TEMPLATES.globals |= {"version": __version__, "zone": zone}
 
 
 def render(request: Request, name: str, *, status_code: int = 200, **context: object) -> HTMLResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,19 @@ def test_who_left_the_configuration_is_shown_no_more(database: Database, payload
     assert "cxrd_oldest_undelivered_age_seconds{" not in text
 
 
+def test_a_source_that_nobody_watches_is_never_silent(database: Database, payload: PayloadStore) -> None:
+    """An archive sends what is fetched from it: when a backfill is done, the alert on its silence would never end."""
+    arrive(database)  # of source "pacs"
+    archive = Source(name="pacs", ae_title="PACS", watched=False)
+    for sources in ((archive,), (archive, Source(name="ct", ae_title="CT"))):
+        settings = Settings(storage=Storage(min_free_mb=0), dicom=Dicom(sources=sources))
+        node = local(application(settings, database, payload))
+        text = node.get("/metrics").text
+        assert 'cxrd_last_instance_timestamp_seconds{source="pacs"}' not in text
+        assert (len(sources) > 1) == ('cxrd_last_instance_timestamp_seconds{source="ct"} 0.0' in text)
+        assert "pacs" in node.get("/").text
+
+
 def test_no_metric_names_a_patient(database: Database, client: TestClient) -> None:
     """Neither as a label nor as a value."""
     arrive(database, 2, study_uid="1.9", patient_id="SECRET-4711", accession="SECRET-A")
@@ -98,6 +112,18 @@ def test_the_page_lists_the_newest_studies(client: TestClient) -> None:
     page = client.get("/").text
     assert STUDY in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(("zone", "told"), [("UTC", "UTC+00:00"), ("Asia/Kolkata", "UTC+05:30")])
+def test_the_page_says_whose_clock_it_goes_by(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, zone: str, told: str
+) -> None:
+    """A container's is UTC unless it is told otherwise, and an hour is much when a film is looked for."""
+    with monkeypatch.context() as machine:
+        machine.setenv("TZ", zone)
+        time.tzset()
+        assert f"Times: {told}" in client.get("/").text
+    time.tzset()
 
 
 def test_a_store_that_is_away_is_said(tmp_path: Path, payload: PayloadStore) -> None:
