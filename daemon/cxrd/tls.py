@@ -21,6 +21,7 @@ from cryptography import x509
 
 from cxrd.errors import ConfigError
 from cxrd.peers import DestinationTls, ListenerTls, Profile, Shown, Tls
+from cxrd.settings import Settings
 from cxrd.watch.logs import logger
 
 SUITES: Mapping[Profile, str] = {
@@ -223,6 +224,16 @@ def certificates(file: Path) -> list[x509.Certificate]:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError:
         raise ConfigError(f"{file} is not a certificate in PEM form") from None
+
+
+def ends(settings: Settings) -> dict[str, Tls]:
+    """Everything here that speaks TLS, by name: the listener, destinations, archives."""
+    named: list[tuple[str, Tls | None]] = [
+        ("listener", settings.dicom.tls),
+        *((f"destination {one.name}", one.tls) for one in settings.destinations),
+        *((f"archive {one.name}", one.tls) for one in settings.archives),
+    ]
+    return {name: tls for name, tls in named if tls is not None}
 
 
 def expiries(name: str, tls: Tls) -> Iterator[tuple[str, float]]:

@@ -86,7 +86,7 @@ def test_no_figure_of_the_database_is_added_up_or_told_by_each_host(root: Path) 
         assert not re.search(rf"\b({same})\b", bare) or "label_values" in query, where
 
 
-OF_A_HOST = (m.STORE_UP, m.SPOOL_FREE, m.SPOOL_SIZE, m.SPOOL_WATERMARK, m.BUILD_INFO)
+OF_A_HOST = (m.STORE_UP, m.RELOADED, m.SPOOL_FREE, m.SPOOL_SIZE, m.SPOOL_WATERMARK, m.BUILD_INFO)
 
 
 def test_every_metric_is_drawn(root: Path) -> None:

@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from cxrd.errors import ConfigError
-from cxrd.peers import Tls
+from cxrd.peers import ListenerTls, Tls
 from cxrd.settings import Settings
-from cxrd.tls import certificates, make_context
+from cxrd.tls import certificates, ends, make_context
 from cxrd.watch.health import Check
 
 WARN_DAYS = 30
@@ -21,13 +21,11 @@ _RENEW = "renew it (docs/how-to/tls.md, Rotate); a running node takes the new fi
 
 
 def tls(settings: Settings, clock: Callable[[], float]) -> Iterator[Check]:
-    """Look at the files of the listener and of every destination."""
-    if settings.dicom.tls is not None:
-        yield from _end("listener", settings.dicom.tls, clock)
-        yield _names(settings.dicom.tls.certificate)
-    for destination in settings.destinations:
-        if destination.tls is not None:
-            yield from _end(f"destination {destination.name}", destination.tls, clock)
+    """Look at the files of the listener and of every destination and archive."""
+    for name, end in ends(settings).items():
+        yield from _end(name, end, clock)
+        if isinstance(end, ListenerTls):
+            yield _names(end.certificate)
 
 
 def _end(name: str, tls: Tls, clock: Callable[[], float]) -> Iterator[Check]:

@@ -14,9 +14,8 @@ from threading import Lock, Thread
 from typing import Any
 
 from cxrd.errors import ConfigError, CxrdError
-from cxrd.peers import Peer
 from cxrd.settings import Settings
-from cxrd.tls import make_context
+from cxrd.tls import ends, make_context
 
 RELOADABLE = ("dicom.sources", "destinations", "archives", "models.thresholds")
 ANSWER_S = 30.0
@@ -67,10 +66,8 @@ def check_tls(settings: Settings) -> None:
     ConfigError
         Which file, and what is wrong with it.
     """
-    peers: tuple[Peer, ...] = (*settings.destinations, *settings.archives)
-    for tls in (settings.dicom.tls, *(peer.tls for peer in peers)):
-        if tls is not None:
-            make_context(tls)
+    for tls in ends(settings).values():
+        make_context(tls)
 
 
 class Follower:

@@ -171,9 +171,10 @@ class Supervisor:
 
     def _audit(self, what: What, detail: dict[str, Any]) -> None:
         """Note which configuration is in force; a database that is away must not keep the node from it."""
+        actor = audit.actor_on(socket.gethostname())
         try:
             with self._database.write() as connection:
-                audit.record(connection, self._database.now(connection), what, audit.CONFIG, detail)
+                audit.record(connection, self._database.now(connection), what, audit.CONFIG, detail, actor=actor)
         except StoreError as error:
             self._log.warning("the audit trail does not know the configuration", error=str(error))
 

@@ -19,6 +19,13 @@ from cxrd.store import schema
 
 ACTOR = "cxrd"
 CONFIG = "config"  # the subject of what is told of the configuration
+
+
+def actor_on(host: str) -> str:
+    """Who acts when one host of several does something of its own."""
+    return f"{ACTOR}@{host}"
+
+
 GENESIS = "0" * 64
 SEAL_ROWS = 5000
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Table, and_, func, or_, select
 
 from cxrd.findings import StudyAnalysis
 from cxrd.store import schema
-from cxrd.store.audit import CONFIG, What
+from cxrd.store.audit import CONFIG, What, actor_on
 from cxrd.store.lanes import FAILURES_TO_CLOSE
 from cxrd.store.outstanding import is_waited_for
 from cxrd.store.schema import JobKind, JobState, StudyState
@@ -317,10 +317,10 @@ def paused_by_dest(connection: Connection) -> dict[str, bool]:
     return {str(name): bool(paused) for name, paused in connection.execute(select(d.name, d.paused))}
 
 
-def config_refused(connection: Connection) -> bool:
-    """Whether the newest configuration that this node was asked to take was refused."""
+def config_refused(connection: Connection, host: str) -> bool:
+    """Whether the newest configuration that a host was asked to take was refused."""
     a = schema.audit.c
-    query = select(a.what).where(a.subject == CONFIG).order_by(a.id.desc()).limit(1)
+    query = select(a.what).where(a.subject == CONFIG, a.actor == actor_on(host)).order_by(a.id.desc()).limit(1)
     return connection.execute(query).scalar() == What.CONFIG_REFUSED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
+from socket import gethostname
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -104,7 +105,7 @@ class StoreCollector:
                 m.BACKFILL: unfetched | {key: float(n) for key, n in progress.counts(connection).items()},
                 m.LAST_INSTANCE: unheard | {key: at for key, at in _one(came).items() if key in unheard or not sources},
                 m.HEARTBEAT: nowhere | _one({r: now - at for r, at in views.last_beat_by_role(connection).items()}),
-                m.RELOADED: {(): float(not views.config_refused(connection))},
+                m.RELOADED: {(): float(not views.config_refused(connection, gethostname()))},
                 m.SEAL_LAG: {(): views.audit_seal_lag(connection, now)},
             }
 

@@ -20,7 +20,7 @@ from cxrd.settings import Settings
 from cxrd.store import audit, carriers, commitments, jobs, lanes, observations
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
-from cxrd.tls import expiries
+from cxrd.tls import ends, expiries
 from cxrd.watch import metrics as m
 from cxrd.watch.lifeline import wait_for
 from cxrd.watch.logs import logger
@@ -174,7 +174,6 @@ class Upkeep:
 
 
 def _tls_ends(settings: Settings) -> Iterator[tuple[str, float]]:
-    """When the certificates of the listener and of each destination end."""
-    used = [("listener", settings.dicom.tls), *((f"destination {d.name}", d.tls) for d in settings.destinations)]
-    for name, end in used:
-        yield from expiries(name, end) if end else ()
+    """When the certificates of the listener, of each destination and of each archive end."""
+    for name, end in ends(settings).items():
+        yield from expiries(name, end)

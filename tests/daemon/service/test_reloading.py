@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import time
 from multiprocessing import Pipe
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from cxrd.errors import ConfigError
 from cxrd.peers import Archive, Destination, DestinationTls, Dicom, ListenerTls, Source
+from cxrd.service import certificates
 from cxrd.service.reloading import Follower, changed, check_tls, review, tell
 from cxrd.service.supervisor import Supervisor
 from cxrd.serving import Web
 from cxrd.settings import Models, Settings, load
+from cxrd.store import views
 from cxrd.store.database import Database
 from support.certificates import Authority
 from support.rows import rows
@@ -87,6 +91,8 @@ def test_certificates_that_cannot_be_used_are_refused_before_any_role_hears_of_t
     past = Archive(name="a", ae_title="A", host="h", port=104, tls=there.tls)
     good = Settings(dicom=Dicom(tls=ListenerTls.model_validate(files)), destinations=(there,), archives=(past,))
     check_tls(good)
+    looked_at = {check.name for check in certificates.tls(good, time.time)}
+    assert {"certificate listener", "certificate destination p", "certificate archive a"} <= looked_at
     shutil.copy(ca.sign("another").key, ours.key)
     for kept in ({"dicom"}, {"destinations"}, {"archives"}):
         bad = Settings(**{name: value for name, value in good if name in kept})
@@ -117,6 +123,8 @@ def test_a_file_that_cannot_be_read_leaves_the_old_one_in_force(tmp_path: Path) 
     ((what, detail),) = rows(database, "SELECT what, detail FROM audit")
     assert "config_refused" == what
     assert "cannot be read" in detail
+    with database.read() as connection:
+        assert views.config_refused(connection, gethostname())
 
 
 @pytest.mark.parametrize("refuses", [False, True])

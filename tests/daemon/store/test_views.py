@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cxrd.store import interventions, lanes, views
+from cxrd.store import audit, interventions, lanes, views
+from cxrd.store.audit import What
 from cxrd.store.database import Database
 from cxrd.store.views import Wanted
 from support.rows import arrive, rows
@@ -60,6 +61,16 @@ def test_a_stage_of_a_newer_version_stands_last(studies: Database) -> None:
     assert [("infer", "", 0), ("build", "", 0), ("anonymise", "", 1), ("anonymise", "vault", 0)] == found
     with studies.write() as connection:
         assert 1 == len(interventions.retry(connection, studies.now(connection), actor="operator", kind="anonymise"))
+
+
+def test_a_refused_configuration_is_the_matter_of_its_own_host(studies: Database) -> None:
+    """One host that starts well hides no other's refusal, and takes no blame for it."""
+    with studies.write() as connection:
+        for host, what in (("one", What.CONFIG_LOADED), ("one", What.CONFIG_REFUSED), ("two", What.CONFIG_LOADED)):
+            audit.record(connection, 0.0, what, audit.CONFIG, {}, actor=audit.actor_on(host))
+        assert [True, False, False] == [views.config_refused(connection, host) for host in ("one", "two", "three")]
+        audit.record(connection, 0.0, What.CONFIG_RELOADED, audit.CONFIG, {}, actor=audit.actor_on("one"))
+        assert not views.config_refused(connection, "one")
 
 
 def test_sources_and_patients_are_told(studies: Database) -> None:

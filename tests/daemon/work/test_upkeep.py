@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Event, Thread
 
+from cxrd.peers import Archive, DestinationTls
 from cxrd.settings import Schedule, Settings
 from cxrd.store import jobs
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.store.schema import JobKind
+from cxrd.watch import metrics as m
 from cxrd.watch.metrics import Metrics
 from cxrd.work.drift import Drifting
 from cxrd.work.upkeep import Upkeep
+from support.certificates import Authority
 from support.node import until
 from support.rows import rows
 
@@ -52,3 +56,24 @@ def test_a_long_look_through_the_payload_store_holds_up_no_lease(database: Datab
         enough.set()
         stop.set()
         tick.join()
+
+
+def test_certificates_of_an_archive_are_watched_too(tmp_path: Path, database: Database, payload: PayloadStore) -> None:
+    """Its films stop coming on the day one ends, and a backfill runs at night."""
+    there = DestinationTls(ca=Authority(tmp_path).file)
+    old = Archive(name="old", ae_title="OLD", host="h", port=104, tls=there)
+    settings, metrics = Settings(archives=(old,)), Metrics()
+    upkeep = Upkeep(
+        database,
+        payload,
+        settings,
+        ask=lambda _: True,
+        adopt=lambda: 0,
+        retain=lambda: None,
+        drifting=Drifting(list, settings, metrics),
+        metrics=metrics,
+    )
+    upkeep.look_at_certificates()
+    ends_at = metrics.registry.get_sample_value(m.CERTIFICATE_EXPIRY.name, {"which": "archive old ca"})
+    assert ends_at is not None
+    assert ends_at > 0
