@@ -15,6 +15,7 @@ from cxrd.store import jobs
 from cxrd.store.database import Database
 from cxrd.store.payload import PayloadStore
 from cxrd.watch import metrics as m
+from cxrd.web.exposition import StoreCollector, exposition
 from cxrd.web.server import application
 from support.browsing import local
 from support.rows import STUDY, arrive, reported
@@ -75,6 +76,16 @@ def test_a_role_that_nobody_runs_is_a_silent_one(client: TestClient, database: D
     assert 'cxrd_heartbeat_age_seconds{role="infer"} +Inf' in text
     assert 'cxrd_heartbeat_age_seconds{role="listen"} +Inf' not in text
     assert 'cxrd_heartbeat_age_seconds{role="listen"} ' in text
+
+
+def test_a_store_that_takes_long_to_count_is_asked_less_often(database: Database, payload: PayloadStore) -> None:
+    """Ten million rows, read anew at each scrape of each host, would leave the database no time for the work."""
+    moments = iter([0.0, 2.0, 10.0, 19.9, 20.1, 20.2])
+    collector = StoreCollector(SETTINGS, database, payload, clock=lambda: next(moments))
+    counted = [exposition(collector, "").count(b'cxrd_studies{state="received"} 0.0')]  # it takes two seconds
+    arrive(database)
+    counted += [exposition(collector, "").count(b'cxrd_studies{state="received"} 0.0') for _ in range(3)]
+    assert [1, 1, 1, 0] == counted
 
 
 def test_who_left_the_configuration_is_shown_no_more(database: Database, payload: PayloadStore) -> None:
