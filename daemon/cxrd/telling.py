@@ -17,7 +17,7 @@ from cxrd.store.views import QueueRow, StudyView
 Clock = Callable[[float | None], str]
 Row = Mapping[str, Any]
 
-STATES = {
+STATES: dict[str, str] = {
     StudyState.RECEIVED: "its images are here and wait to be analysed",
     StudyState.ANALYSED: "the models have answered; its objects are built next",
     StudyState.REPORTED: "its objects are built, and not every destination has them",
@@ -26,6 +26,7 @@ STATES = {
     StudyState.FAILED: "it has stopped and waits for a person",
     StudyState.DISMISSED: "a person has given up what of it could not be done",
 }
+_KEPT_ASIDE = "none of its objects could be filed"
 _SENDER = "correct it at the modality or in the PACS and send the study again"
 _ROUTE = "nothing, if such images are meant to come here; otherwise stop the PACS from routing them"
 TODO = {
@@ -69,6 +70,8 @@ _STOPPED = {
     ),
     JobState.DISMISSED: ("nothing", "cxrd queue retry {0} revives it"),
 }
+_NEWER = ("a newer version knows", "")
+_AT_WORK = (JobState.READY, JobState.DELAYED, JobState.LEASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,7 @@ def span(seconds: float) -> str:
 
 def standing(study: StudyView) -> str:
     """Where a study stands."""
-    known = study.state in list(StudyState)
-    told = STATES[StudyState(study.state)] if known else "none of its objects could be filed"
+    told = _KEPT_ASIDE if study.state == "quarantined" else STATES.get(study.state, _NEWER[0])
     if study.state == StudyState.REPORTED:
         taken = sum(row["stored_at"] is not None for row in study.deliveries)
         told += f": {taken} of {len(study.deliveries)} deliveries have been taken"
@@ -241,8 +243,9 @@ def _next(job: Row, lane: QueueRow | None, peers: Collection[str], now: float, c
     doing = _DOING.get(job["kind"], f"worked on by a newer version, which knows {job['kind']}")
     if job["state"] == JobState.DONE:
         return f"done at {clock(job['finished_at'])}", ""
-    if stopped := _STOPPED.get(job["state"]):
-        return stopped[0], stopped[1].format(job["id"])
+    if job["state"] not in _AT_WORK:
+        what, todo = _STOPPED.get(job["state"], _NEWER)
+        return what, todo.format(job["id"])
     if job["state"] == JobState.LEASED:
         return f"is being {doing}, by {job['owner']}", ""
     if job["lane"] and (hindrance := _hindrance(job, lane, peers, now)):

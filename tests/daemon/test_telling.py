@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cxrd.store.schema import JobKind, JobState
 from cxrd.store.views import QueueRow, StudyView
-from cxrd.telling import explain, steps
+from cxrd.telling import Line, explain, standing, steps
 
 NOW = 1_700_000_000.0
 
@@ -54,6 +55,16 @@ def test_a_stage_of_a_newer_version_is_said_as_it_stands() -> None:
     assert "anonymise" in told(kind="anonymise", lane="")
     story = explain(study(kind="anonymise", lane=""), [], [], NOW, str)
     assert ["next: anonymise"] == [line.about for line in story if line.about.startswith("next")]
+
+
+def test_a_state_of_a_newer_version_is_no_promise() -> None:
+    """Neither of a job nor of a study is anything said that only looks so."""
+    assert "a newer version knows" == told(state="postponed")
+    newer = replace(study(state="postponed"), state="archived")
+    assert Line("study", f"archived: a newer version knows; from an unknown source, 0 image(s), the last at {NOW}") in (
+        explain(newer, [], [], NOW, str)
+    )
+    assert "none of its objects could be filed" == standing(replace(newer, state="quarantined"))
 
 
 def test_a_paused_archive_is_resumed_by_the_command_of_archives() -> None:
