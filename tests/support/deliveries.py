@@ -55,7 +55,14 @@ def destined(database: Database, port: int, name: str = "pacs", timeout_s: float
     return Settings(destinations=(destination,), delivery=waits)
 
 
-def waiting(database: Database, payload: PayloadStore, side: int = 256, dests: Sequence[str] = ("pacs",)) -> str:
+def waiting(
+    database: Database,
+    payload: PayloadStore,
+    side: int = 256,
+    dests: Sequence[str] = ("pacs",),
+    *,
+    digest: str = "a",
+) -> str:
     """A study with one object to deliver, a picture of ``side`` x ``side``; its UID."""
     arrive(database)
     dataset = film(rows=side, columns=side)
@@ -68,7 +75,7 @@ def waiting(database: Database, payload: PayloadStore, side: int = 256, dests: S
     )
     with database.write() as connection:
         now = database.now(connection)
-        inference = record(connection, now)
+        inference = record(connection, now, digest)
         results.record_artefacts(
             connection, now, inference, [made], dict.fromkeys(dests, (ArtefactKind.SR,)), priority=50
         )

@@ -21,7 +21,7 @@ from cxrd.errors import ConfigError
 from cxrd.findings import ArtefactKind
 from cxrd.peers import Destination
 from cxrd.settings import Settings
-from cxrd.store import commitments, jobs, lanes, results
+from cxrd.store import commitments, jobs, lanes, results, turns
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.store.retry import backoff
@@ -78,6 +78,9 @@ class Courier:
             return closed
         inference_id = int(claim.payload["inference_id"])
         with self._database.read() as connection:
+            if turns.must_wait(connection, claim):
+                wait = self._wait(claim)
+                return Step(claim, lambda connection, now: turns.give_way(connection, now, claim, delay_s=wait))
             waiting = results.undelivered(connection, inference_id, destination.name)
         for row in waiting:
             self._payload.get(row.sha256)  # bytes that changed on disk are not sent

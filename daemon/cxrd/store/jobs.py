@@ -159,9 +159,10 @@ def retry(connection: Connection, now: float, held: Claim, *, delay_s: float, er
     _mine(connection, held, state=waiting_state(delay_s), due=now + delay_s, lease_until=None, crashes=0, err=error)
 
 
-def release(connection: Connection, now: float, held: Claim, *, error: str = "") -> None:
-    """Give a claim back unharmed; its crashes are forgotten as by :func:`retry`."""
-    again = {"state": JobState.READY, "due": now, "lease_until": None, "attempts": held.attempts - 1, "crashes": 0}
+def release(connection: Connection, now: float, held: Claim, *, error: str = "", delay_s: float = 0.0) -> None:
+    """Give a claim back unharmed, for ``delay_s`` seconds from now; its crashes are forgotten as by :func:`retry`."""
+    again = {"state": waiting_state(delay_s), "due": now + delay_s, "lease_until": None, "crashes": 0}
+    again["attempts"] = held.attempts - 1
     _mine(connection, held, **again | ({"err": error} if error else {}))
 
 

@@ -19,7 +19,7 @@ from cxrd.findings import ArtefactKind, FilmAnalysis
 from cxrd.imaging.header import read_header
 from cxrd.peers import Destination
 from cxrd.report.facts import ReportFacts
-from cxrd.store import jobs, remnants, results
+from cxrd.store import jobs, remnants, results, turns
 from cxrd.store.database import Database
 from cxrd.store.payload import Payloads
 from cxrd.store.schema import JobKind
@@ -98,6 +98,8 @@ class BuildHandler:
     def _build(self, claim: jobs.Claim) -> Step:
         inference_id, wanted = int(claim.payload["inference_id"]), self._wanted
         with self._database.read() as connection:
+            if turns.must_wait(connection, claim):  # its report is to name the one that it replaces
+                return Step(claim, lambda connection, now: turns.wait(connection, now, claim))
             recorded = results.inference(connection, inference_id)
             earlier = {
                 kind: results.previous_report(connection, claim.study_uid, kind, before=inference_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from cxrd.delivery.courier import Courier
 from cxrd.demo.pacs import SUCCESS
@@ -100,6 +101,35 @@ def test_a_pacs_that_is_down_is_left_alone_and_asked_again(
         assert later(database, courier(database, payload, pacs.port), seconds=10000)
     assert ("done", "delivered") == state(database)
     assert [(0, 0.0)] == rows(database, "SELECT fails, open_until FROM dest")
+
+
+def test_an_earlier_result_never_arrives_after_a_later_one(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """The PACS was away for the first one, which waits longer; who reads in the order of arrival must not be misled."""
+    first = waiting(database, payload)
+    deliver(database, courier(database, payload, free_port()))
+    with database.write() as connection:
+        connection.execute(text("UPDATE job SET due = due + 500, state = 'delayed' WHERE kind = 'deliver'"))
+    second = waiting(database, payload, digest="b")
+    with peer(tmp_path / "pacs", scripted(SUCCESS)) as pacs:
+        carry = courier(database, payload, pacs.port)
+        for _ in range(3):
+            deliver(database, carry)
+    assert [first, second] == list(pacs.receipts)
+    assert [("done",), ("done",)] == rows(database, "SELECT state FROM job WHERE kind = 'deliver'")
+    assert [("delivered",)] == rows(database, "SELECT state FROM study")
+
+
+def test_a_dead_delivery_holds_up_no_later_result(database: Database, payload: PayloadStore, tmp_path: Path) -> None:
+    """It waits for a person; a new result does not."""
+    waiting(database, payload)
+    with peer(tmp_path / "pacs", scripted(BROKEN)) as pacs:
+        deliver(database, courier(database, payload, pacs.port))
+    second = waiting(database, payload, digest="b")
+    with peer(tmp_path / "pacs", scripted(SUCCESS)) as pacs:
+        deliver(database, courier(database, payload, pacs.port))
+    assert [second] == list(pacs.receipts)
 
 
 def later(database: Database, carry: Courier, *, seconds: float) -> bool:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from pydicom import dcmread
+from sqlalchemy import text
 
 from cxrd.findings import FilmAnalysis
 from cxrd.peers import Destination
@@ -111,3 +112,22 @@ def test_a_later_result_names_the_report_it_replaces_in_every_class(database: Da
         (series,) = study.ReferencedSeriesSequence
         assert first == series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
         assert dcmread(payload.path(kept)).SeriesInstanceUID == series.SeriesInstanceUID
+
+
+def test_a_report_waits_for_the_one_that_it_replaces(database: Database, payload: PayloadStore) -> None:
+    """The earlier one has failed and comes later, or another builder has it: the two must not stand side by side."""
+    arrive(database)
+    analysed(database, payload, "a")
+    with database.write() as connection:
+        connection.execute(text("UPDATE job SET due = due + 50"))
+    analysed(database, payload, "b")
+    build(database, payload, pacs=("sr",))
+    assert [] == rows(database, "SELECT sop_uid FROM artefact")
+    for _ in range(3):  # the later one asks once more, then each in its turn
+        with database.write() as connection:
+            connection.execute(text("UPDATE job SET due = due - 100 WHERE kind = 'build'"))
+        build(database, payload, pacs=("sr",))
+    (first, replaced), (_, supersedes) = rows(
+        database, "SELECT sop_uid, supersedes FROM artefact ORDER BY inference_id"
+    )
+    assert (None, first) == (replaced, supersedes)
