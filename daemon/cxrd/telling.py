@@ -11,6 +11,7 @@ from typing import Any
 
 from cxrd.errors import Reason
 from cxrd.findings import Answer, Verdict
+from cxrd.store.lanes import UNSEEN_S
 from cxrd.store.schema import JobKind, JobState, StudyState
 from cxrd.store.views import QueueRow, StudyView
 
@@ -260,18 +261,25 @@ def _next(job: Row, lane: QueueRow | None, peers: Collection[str], now: float, c
 def _hindrance(job: Row, lane: QueueRow | None, peers: Collection[str], now: float) -> tuple[str, str] | None:
     """Why a destination gets nothing now, or an archive is not asked, and what to do."""
     name = job["lane"]
-    if name not in peers:
-        return (
-            f"{name} is not configured any more",
-            f"configure it again, or cxrd queue cancel {job['id']} and dismiss it",
-        )
     if lane is not None and lane.paused:
         family = "backfill" if job["kind"] == JobKind.FETCH else "queue"
         return f"waits until {name} is resumed", f"cxrd {family} resume {name}"
     if lane is not None and lane.closed_until is not None:
         again = f"{name} does not answer; asked again in {span(lane.closed_until - now)}"
         return again, f"repair it, then cxrd queue retry {job['id']}"
-    return None
+    return None if name in peers else _unknown(job, lane, now)
+
+
+def _unknown(job: Row, lane: QueueRow | None, now: float) -> tuple[str, str]:
+    """What a host can say of a peer that its configuration does not name: another host's may."""
+    what = f"{job['lane']} is not in this host's configuration"
+    gone = f"configure it again, or cxrd queue cancel {job['id']} and dismiss it"
+    if job["kind"] == JobKind.FETCH:  # no role says which archives it asks
+        return what, f"nothing, if another host asks it; else {gone}"
+    served = lane.seen_at if lane is not None else None
+    if served is None or served <= now - UNSEEN_S:
+        return f"{what}, and nobody has served it of late", gone
+    return f"{what}, and was served {span(now - served)} ago", "nothing, if another host serves it: reload this one too"
 
 
 def _nothing_next(study: StudyView) -> Line:

@@ -45,7 +45,26 @@ def test_waiting_says_for_what() -> None:
     assert "waits until pacs is resumed" == told(lane(paused=True, closed_until=None))
     assert "pacs does not answer; asked again in 40 s" == told(lane(paused=False, closed_until=NOW + 40))
     assert "stopped" == told(state="dead")
-    assert "old is not configured any more" == told(lane="old")
+
+
+def test_a_host_speaks_for_its_own_configuration_alone() -> None:
+    """A destination that it does not know may be another host's, which was reloaded first."""
+
+    def step(**of_lane: Any) -> tuple[str, str]:
+        lane = QueueRow("deliver", "new", 0, 1, 0, 0, 0, NOW, **{"paused": False, "closed_until": None, **of_lane})
+        (found,) = steps(study(lane="new"), [lane], ["pacs"], NOW, str)
+        return found.next, found.todo
+
+    served, todo = step(seen_at=NOW - 40)
+    assert "new is not in this host's configuration, and was served 40 s ago" == served
+    assert "reload" in todo
+    assert "cancel" not in todo
+    for seen_at in (None, NOW - 86_400):
+        unserved, todo = step(seen_at=seen_at)
+        assert "new is not in this host's configuration, and nobody has served it of late" == unserved
+        assert "cxrd queue cancel 1" in todo
+    assert "waits until new is resumed" == step(seen_at=NOW, paused=True)[0]
+    assert "old is not in this host's configuration" == told(lane="old", kind="fetch")
 
 
 def test_a_stage_of_a_newer_version_is_said_as_it_stands() -> None:

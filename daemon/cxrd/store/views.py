@@ -81,6 +81,8 @@ class QueueRow:
         When the oldest job that waits or is worked on fell, or falls, due.
     closed_until : float or None
         The destination did not answer and is left alone until then.
+    seen_at : float or None
+        When a role of some host last said that it sends to the destination; of an archive none says so.
     """
 
     kind: str
@@ -93,6 +95,7 @@ class QueueRow:
     oldest_due: float | None
     paused: bool
     closed_until: float | None
+    seen_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +262,8 @@ def queue(connection: Connection) -> list[QueueRow]:
     found: dict[tuple[str, str], dict[str, tuple[int, float]]] = {}
     for kind, lane, state, count, due in connection.execute(counted.group_by(j.kind, j.lane, j.state)):
         found.setdefault((kind, lane), {})[state] = (count, due)
-    dests = {row.name: row for row in connection.execute(select(d.name, d.kind, d.paused, d.fails, d.open_until))}
+    asked = select(d.name, d.kind, d.paused, d.fails, d.open_until, d.seen_at)
+    dests = {row.name: row for row in connection.execute(asked)}
     lanes = sorted((row.kind, name) for name, row in dests.items())
     for stage in ((JobKind.INFER, ""), (JobKind.BUILD, ""), *lanes):
         found.setdefault(stage, {})
@@ -272,6 +276,7 @@ def queue(connection: Connection) -> list[QueueRow]:
             oldest_due=min((due for state, (_, due) in by.items() if state in _OPEN), default=None),
             paused=lane in dests and dests[lane].paused,
             closed_until=dests[lane].open_until if lane in dests and dests[lane].fails >= FAILURES_TO_CLOSE else None,
+            seen_at=(dests[lane].seen_at or None) if lane in dests else None,
         )
         for (kind, lane), by in sorted(found.items(), key=lambda item: (order.get(item[0][0], len(order)), *item[0]))
     ]

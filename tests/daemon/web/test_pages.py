@@ -10,7 +10,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from cxrd.serving import Web
-from cxrd.store import backfills, jobs
+from cxrd.store import backfills, jobs, lanes
 from cxrd.store.schema import JobKind
 from cxrd.web.server import application
 from support.browsing import DEAD, Filled, local, remote
@@ -159,6 +159,17 @@ def test_a_destination_is_paused_and_resumed(client: TestClient, filled: Filled)
     assert "gets its results again" in client.post("/destinations/pacs/resume").text
     assert [("loopback",)] == rows(filled.database, "SELECT DISTINCT actor FROM audit WHERE subject = 'pacs'")
     assert 404 == client.post("/destinations/nobody/pause").status_code
+
+
+def test_a_destination_of_another_host_is_none_that_is_gone(client: TestClient, filled: Filled) -> None:
+    """Hosts are reloaded one after the other; this one cannot know what the others' configurations name."""
+    with filled.database.write() as connection:
+        lanes.register(connection, ["new", "old"])
+        lanes.serve(connection, filled.database.now(connection) - 30, ["new"])
+    page = client.get("/").text
+    assert re.search(r"new<br><span[^>]*>not in this host&#39;s configuration, served 3\d s ago</span>", page)
+    assert re.search(r"old<br><span[^>]*>not in this host&#39;s configuration</span>", page)
+    assert "not configured any more" not in page
 
 
 def test_an_archive_and_a_question_are_no_destinations(client: TestClient, filled: Filled) -> None:
