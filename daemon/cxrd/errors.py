@@ -113,15 +113,19 @@ class Refused(CxrdError):
         The bounded code.
     message : str
         One sentence for a person, without patient data.
+    patient : (str, str) or None
+        Whose the object is by its header, as :attr:`cxrd.pipeline.Prepared.patient`: to be compared, never told. None
+        where its header could not be read.
     """
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str, patient: tuple[str, str] | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.patient = patient
 
-    def __reduce__(self) -> tuple[type[Refused], tuple[Reason, str]]:
+    def __reduce__(self) -> tuple[type[Refused], tuple[Reason, str, tuple[str, str] | None]]:
         """Survive the way back from a decode process (pickle calls ``__init__`` with these)."""
-        return type(self), (self.reason, self.message)
+        return type(self), (self.reason, self.message, self.patient)
 
 
 class PayloadLost(CxrdError):

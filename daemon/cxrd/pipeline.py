@@ -98,8 +98,8 @@ class Prepared:
         What it is.
     subject : Subject
         Whom it shows.
-    patient_id : str
-        Whose it is by its header, Patient ID (0010,0020); "" where that is blank.
+    patient : (str, str)
+        Whose it is by its header, Patient ID (0010,0020) and Issuer of Patient ID (0010,0021); "" where one is blank.
     inputs : Mapping from Preprocess to float32 (1, H, W), 0..1
         Model inputs, in the orientation the models expect (never mirrored).
     lungs : Mapping from (rows, columns) to float32 (1, rows, columns), 0..1
@@ -116,7 +116,7 @@ class Prepared:
 
     film: FilmRef
     subject: Subject
-    patient_id: str
+    patient: tuple[str, str]
     inputs: Mapping[Preprocess, NDArray[np.float32]]
     lungs: Mapping[tuple[int, int], NDArray[np.float32]]
     preview: NDArray[np.uint8]
@@ -143,6 +143,15 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
         It is not a frontal chest radiograph that can be read; the reason is coded.
     """
     header = read_header(data)
+    patient = text(header, "PatientID"), text(header, "IssuerOfPatientID")
+    try:
+        return _prepared(data, header, patient, digest, plan)
+    except Refused as refused:
+        refused.patient = patient
+        raise
+
+
+def _prepared(data: bytes, header: Dataset, patient: tuple[str, str], digest: str, plan: Plan) -> Prepared:
     admitted = admission.judge(header, plan.rules)
     started = perf_counter()
     radiograph = decode(data)
@@ -168,26 +177,31 @@ def prepare(data: bytes, digest: str, plan: Plan) -> Prepared:
     )
     seconds = {"decode": decoded - started, "preprocess": perf_counter() - decoded}
     notes = (*admitted.notes, *radiograph.notes, *righted.notes)
-    patient_id = text(header, "PatientID")
-    return Prepared(film, subject_of(header), patient_id, inputs, lungs, preview, notes, admitted.sources, seconds)
+    return Prepared(film, subject_of(header), patient, inputs, lungs, preview, notes, admitted.sources, seconds)
 
 
-def one_patient(films: Sequence[Prepared]) -> tuple[Prepared | Refused, ...]:
-    """Hold the films of one study against each other: a study is one patient's (PS3.3 A.1.2).
+def one_patient(images: Sequence[Prepared | Refused]) -> tuple[Prepared | Refused, ...]:
+    """Hold the images of one study against each other: a study is one patient's (PS3.3 A.1.2).
 
-    Where they name several, somebody chose the wrong one at a console, and no header tells which film is whose. A blank
-    Patient ID names nobody, and contradicts nothing.
+    Where they name several, somebody chose the wrong one at a console, or filed the study wrongly, and no header tells
+    which film is whose. An image that no model may judge says so as well as one that it may. A blank Patient ID names
+    nobody, and contradicts nothing; the same one means two patients where its issuers are both named and differ.
 
     Returns
     -------
     tuple of Prepared or Refused
-        One for each film, in order: all of them as they are, or each as PATIENT_MISMATCH.
+        One for each image, in order: all of them as they are, or each whose header could be read as PATIENT_MISMATCH.
     """
-    named = {film.patient_id for film in films} - {""}
-    if len(named) < 2:
-        return tuple(films)
-    words = f"the films of this study name {len(named)} different patients (Patient ID)"
-    return tuple(Refused(Reason.PATIENT_MISMATCH, words) for _ in films)
+    issuers: dict[str, set[str]] = {}
+    for patient, issuer in (image.patient for image in images if image.patient is not None):
+        issuers.setdefault(patient, set()).add(issuer)
+    patients = sum(max(1, len(named - {""})) for patient, named in issuers.items() if patient)
+    if patients < 2:
+        return tuple(images)
+    words = f"the images of this study name {patients} different patients (Patient ID and its issuer)"
+    return tuple(
+        image if image.patient is None else Refused(Reason.PATIENT_MISMATCH, words, image.patient) for image in images
+    )
 
 
 def screen(check: ContentCheck | None, films: Sequence[Prepared], rules: Admission) -> tuple[Prepared | Refused, ...]:

@@ -56,6 +56,14 @@ def prepared(classifiers: list[Classifier], *data: bytes) -> list[Prepared]:
     return [prepare(each, "0" * 64, plan) for each in data]
 
 
+def outcome(data: bytes, plan: Plan) -> Prepared | Refused:
+    """A film, or why it is none."""
+    try:
+        return prepare(data, "0" * 64, plan)
+    except Refused as refused:
+        return refused
+
+
 def probabilities(analysis: FilmAnalysis, model: int = 0) -> NDArray[np.float64]:
     """What one model said of a film."""
     return np.array([finding.probability for finding in analysis.answers[model].findings])
@@ -244,16 +252,41 @@ def test_a_content_check_is_no_classifier_of_findings(tmp_path: Path) -> None:
         Plan.of([kinds], 128)
 
 
-@pytest.mark.parametrize(("ids", "refused"), [(("A", "B"), True), (("A", " A ", ""), False), (("", ""), False)])
-def test_a_study_is_one_patients(tmp_path: Path, ids: tuple[str, ...], *, refused: bool) -> None:
-    """Of two patients not one film is judged, for no header tells whose is which; blank names nobody."""
-    films = prepared([load(make_package(tmp_path), "cpu")], *(encoded(film(PatientID=name)) for name in ids))
-    said = one_patient(films)
-    assert len(films) == len(said)
-    if not refused:
-        assert tuple(films) == said
+@pytest.mark.parametrize(
+    ("names", "patients"),
+    [
+        (("A", "B"), 2),
+        (("A", " A ", ""), 1),
+        (("", ""), 1),
+        (("A^X", "A^Y"), 2),
+        (("A^X", "A", "^Y"), 1),
+        (("A^X", "A^Y", "A", "B"), 3),
+    ],
+)
+def test_a_study_is_one_patients(tmp_path: Path, names: tuple[str, ...], patients: int) -> None:
+    """Of two patients not one image is judged, for no header tells whose is which.
+
+    Blank names nobody; a number means one patient only with its issuer, where both say who that is.
+    """
+    plan = Plan.of([load(make_package(tmp_path), "cpu")], 128)
+    images = [film(PatientID=name.partition("^")[0], IssuerOfPatientID=name.partition("^")[2]) for name in names]
+    found = [outcome(encoded(image), plan) for image in images]
+    said = one_patient(found)
+    assert len(names) == len(said)
+    if patients == 1:
+        assert tuple(found) == said
         return
-    assert [Reason.PATIENT_MISMATCH] * 2 == [each.reason for each in said if isinstance(each, Refused)]
+    assert {Reason.PATIENT_MISMATCH} == {each.reason for each in said if isinstance(each, Refused)}
+    assert all(f"{patients} different patients" in str(each) for each in said)
+
+
+def test_an_image_that_is_not_judged_tells_of_a_patient_too(tmp_path: Path) -> None:
+    """The lateral of another patient says that the study is misfiled; bytes without a header say nothing."""
+    plan = Plan.of([load(make_package(tmp_path), "cpu")], 128)
+    images = (encoded(film(PatientID="A")), encoded(film(PatientID="B", ViewPosition="LL")), b"garbage" * 100)
+    said = one_patient([outcome(data, plan) for data in images])
+    reasons = [Reason.PATIENT_MISMATCH] * 2 + [Reason.UNREADABLE]
+    assert reasons == [each.reason for each in said if isinstance(each, Refused)]
 
 
 def test_the_check_and_the_code_shape_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,9 +196,12 @@ class InferHandler:
         return study
 
     def _take_films(self, study: _Study, outcomes: Mapping[Path, Outcome]) -> None:
-        found = [(study.named[sha256], outcomes[path]) for sha256, path in study.paths.items()]
-        study.lost = study.lost or next((outcome for _, outcome in found if isinstance(outcome, PayloadLost)), None)
-        for sop_uid, outcome in found if study.lost is None else ():
+        found = {study.named[sha256]: outcomes[path] for sha256, path in study.paths.items()}
+        study.lost = study.lost or next((o for o in found.values() if isinstance(o, PayloadLost)), None)
+        if study.lost is not None:
+            return
+        images = {sop_uid: o for sop_uid, o in found.items() if not isinstance(o, PayloadLost)}
+        for sop_uid, outcome in zip(images, one_patient(list(images.values())), strict=True):
             match outcome:
                 case Prepared():
                     study.films.append(outcome)
@@ -207,8 +210,6 @@ class InferHandler:
 
     def _screen(self, studies: Sequence[_Study], plan: Plan) -> None:
         """Ask headers and pixels of all films at once, and part those that may not be judged from their studies."""
-        for study in studies:
-            self._part(study, one_patient(study.films))
         films = [film for study in studies for film in study.films]
         said = iter(screen(self._check, films, plan.rules))
         for study in studies:

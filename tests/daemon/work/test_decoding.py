@@ -42,10 +42,14 @@ def test_in_the_same_process_errors_are_values(payload: PayloadStore) -> None:
 
 
 def test_errors_come_back_from_another_process_as_they_are(payload: PayloadStore) -> None:
-    """With their reason and their hint."""
+    """With their reason, their hint, and whose the image is."""
     garbage, missing, good = payload.path(payload.put(b"garbage" * 100)), payload.path("0" * 64), film_in(payload)
+    lateral = payload.path(payload.put(encoded(film(ViewPosition="LL", PatientID="B", IssuerOfPatientID="X"))))
     with Decoders(1, 60) as decoders:
-        found = decoders.prepare([garbage, missing, good], PLAN)
+        found = decoders.prepare([garbage, missing, good, lateral], PLAN)
+    refused = found[lateral]
+    assert isinstance(refused, Refused)
+    assert (Reason.LATERAL, ("B", "X")) == (refused.reason, refused.patient)
     assert Reason.UNREADABLE == reason(found[garbage])
     lost = found[missing]
     assert isinstance(lost, PayloadLost)

@@ -240,6 +240,25 @@ def test_a_study_whose_films_name_two_patients_is_refused(
     assert "A-1" not in str(rows(database, "SELECT detail FROM audit"))
 
 
+def test_the_lateral_of_another_patient_makes_a_study_two_patients(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """Though no lateral is judged: its frontal film may be the other patient's. Each image is counted once."""
+    frontal = film(PatientID="A-1")
+    send(
+        database, payload, frontal, film(PatientID="B-1", ViewPosition="LL", StudyInstanceUID=frontal.StudyInstanceUID)
+    )
+    infer(database, handler)
+    assert [("done", "refused")] == states(database)
+    assert [(Reason.PATIENT_MISMATCH,)] * 2 == rows(database, "SELECT reason FROM instance WHERE state = 'refused'")
+    assert [(f"{Reason.PATIENT_MISMATCH}: none of 2 image(s) can be analysed",)] == rows(
+        database, "SELECT reason FROM study"
+    )
+    told = {reason: handler._metrics.registry.get_sample_value("cxrd_images_refused_total", {"reason": reason})
+            for reason in ("patient_mismatch", "lateral")}  # fmt: skip
+    assert {"patient_mismatch": 2, "lateral": None} == told
+
+
 def test_a_correction_stands_in_the_trail(database: Database, payload: PayloadStore, handler: InferHandler) -> None:
     """Beside the analysis that it belongs to, once; the study's story tells it."""
     inverted = pydicom.dcmread(BytesIO(samples("p", rows=256)["normal"]))
