@@ -83,6 +83,17 @@ def test_any_table_can_be_read(table: Path, tmp_path: Path) -> None:
     assert ("val", "val", "test", "test") == tuple(splits[f"P{i}"] for i in (4, 5, 6, 7))
 
 
+def test_a_table_without_patients_is_read_when_it_is_said(table: Path, tmp_path: Path) -> None:
+    """Each film counts as a patient of its own, and a note says so; without films or labels there is no table."""
+    given = ("csv", table, "--images", table.parent / "pictures", "--file", "path", *MAPPED, "--out", tmp_path / "out")
+    answer = dataset(*given, "--label", "finding", "--patient", "")
+    assert (0, True) == (answer.exit_code, "names no patients" in answer.stderr), answer.stderr
+    rows = rows_of(tmp_path / "out")
+    assert [row["orig_file"] for row in rows] == [row["patient_id"] for row in rows]
+    answer = dataset(*given, "--label", "")
+    assert (2, True) == (answer.exit_code, "--file and --label" in answer.stderr), answer.stderr
+
+
 def test_splits_do_not_depend_on_the_order_of_the_lines(table: Path, tmp_path: Path) -> None:
     """A table that was sorted otherwise gives every film to the same split."""
     assert 0 == asked(table, tmp_path / "one").exit_code

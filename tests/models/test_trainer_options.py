@@ -28,20 +28,20 @@ from cxrd_models.recipe import Phase
 from cxrd_models.recipes import changed, parse_change
 from cxrd_models.train.board import TensorBoard
 from cxrd_models.train.job import Films, Job
-from cxrd_models.train.losses import segmentation
+from cxrd_models.train.losses import classification, segmentation
 from cxrd_models.train.optimiser import rate_factor
 from cxrd_models.train.prepare import Start, films_on
 from cxrd_models.train.ranks import joined
 from cxrd_models.train.rates import find_rates, rates_table, steepest
 from cxrd_models.train.run import train
 from cxrd_models.train.state import Position
-from cxrd_models.train.step import mixed
+from cxrd_models.train.step import Stepper, mixed
 from cxrd_models.train.validate import predict, validate
 from cxrd_models.zoo import registry
 from cxrd_models.zoo.contract import Batch
 from cxrd_models.zoo.memory import RareMemory
 from support.architectures import films, make
-from support.training import STILL, Normed, Steep, StoppingAfter, quiet, recipe, start, tiny_recipe, weights
+from support.training import STILL, Normed, Steep, StoppingAfter, Tiny, quiet, recipe, start, tiny_recipe, weights
 
 PHASE: dict[str, Any] = {"name": "all", "epochs": 2, "batch": 4, "rates": {"*": 1e-2}}
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -228,6 +228,38 @@ def test_another_figure_may_choose_the_epoch(monitor: str, folder: Path, tmp_pat
         expected = -float(row["val_loss"]) if monitor == "loss" else float(row["val_accuracy"])
         assert float(row["score"]) == pytest.approx(expected)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": "focal", "focal_gamma": 0.5},
+        {"loss": "asymmetric", "gamma_negative": 0.5, "gamma_positive": 0.5, "clip": 0.05},
+    ],
+    ids=["focal", "asymmetric"],
+)
+def test_a_film_that_is_judged_for_certain_has_a_slope(options: dict[str, Any]) -> None:
+    """A root has none at 0, and one film whose loss is 0 made no number of every weight."""
+    logits = torch.tensor([[40.0, -40.0, -40.0, 40.0, 0.1]], requires_grad=True)
+    target, known = torch.tensor([[1.0, 0, 1, 0, 1]]), torch.ones(1, 5)
+    batch = Batch(torch.zeros(1, 1, 2, 2), target, known, torch.arange(1))
+    found = classification(phase(**options), logits, batch, torch.ones(5))
+    (slope,) = torch.autograd.grad(found, logits)
+    assert bool(torch.isfinite(slope).all())
+    assert float(slope[0, 4]) < 0
+
+
+def test_a_class_without_films_does_not_outweigh_the_others(folder: Path, tmp_path: Path) -> None:
+    """It counts like the rarest class that has some; of 14 classes these films show three."""
+    manifest = read_manifest(folder, NIH14)
+    seen = films_on(torch.device("cpu"), manifest, tiny_recipe(), load_films(manifest, tiny_recipe().preprocess))
+    job = Job(tiny_recipe(), NIH14, Tiny(NIH14.classes), seen, tmp_path, quiet(tmp_path))
+    found = dict(zip(NIH14.classes, Stepper(job, phase(class_weights="balanced")).weights.tolist(), strict=True))
+    share = dict(zip(NIH14.classes, seen.target[seen.train].mean(dim=0).tolist(), strict=True))
+    shown = [name for name in NIH14.classes if share[name]]
+    assert 3 == len(shown)
+    assert found["Hernia"] == pytest.approx(max(found[name] for name in shown))
+    assert found["Mass"] / found["Effusion"] == pytest.approx(share["Effusion"] / share["Mass"])
 
 
 def test_mixup_blends_films_labels_and_lungs_alike() -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from cxrd.findings import Value
 from cxrd_models.data.manifest import SPLITS
 from cxrd_models.dataset.build import Built
-from cxrd_models.dataset.clues import LOUD, Clue, find_clues
+from cxrd_models.dataset.clues import FEWEST, LOUD, Clue, find_clues
 from cxrd_models.dataset.leakage import Leakage, Pair, find_leakage
 from cxrd_models.dataset.pictures import look_all
 from cxrd_models.dataset.rows import TABLE, Row, read_rows
@@ -78,7 +78,8 @@ def _told(pair: Pair) -> str:
 
 def clues_table(clues: Sequence[Clue]) -> Table:
     """How well each label is told without looking at the film."""
-    table = Table("class", "source", "view", "size", "", title="AUROC on test of bookkeeping alone")
+    title = f"AUROC on test of bookkeeping alone; -: fewer than {FEWEST} films on a side"
+    table = Table("class", "source", "view", "size", "", title=title)
     for clue in clues:
         figures = ("-" if x is None else f"{x:.2f}" for x in (clue.source, clue.view, clue.size))
         loud = f"{', '.join(clue.loud)} tell it (over {LOUD})" if clue.loud else ""

@@ -8,6 +8,7 @@ from cxrd_models.data.tasks import COVID3
 from cxrd_models.dataset.build import Draft
 from cxrd_models.dataset.pictures import PICTURES, find_films
 from cxrd_models.dataset.rows import Row
+from cxrd_models.dataset.table import NO_PATIENTS
 from cxrd_models.errors import DataError
 
 CLASSES = {"covid": "covid", "normal": "normal", "viral pneumonia": "viral"}
@@ -44,7 +45,7 @@ def read_covid(folder: Path) -> Draft:
         rows=tuple(rows),
         arguments={"folder": folder.name},
         left_out=left_out,
-        notes=("the source names no patients: each film counts as a patient of its own",),
+        notes=(NO_PATIENTS,),
     )
 
 

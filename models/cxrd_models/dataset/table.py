@@ -13,9 +13,11 @@ from cxrd_models.dataset.splits import split_word
 from cxrd_models.dataset.words import cell_of, column_of, parse_map, sex_of, task_for, years
 from cxrd_models.errors import DataError
 
+NO_PATIENTS = "the source names no patients: each film counts as a patient of its own"
+
 
 class Columns(Value):
-    """Names of a table's columns; "" where it has none."""
+    """Names of a table's columns; "" where it has none, which may be so of all but file and label."""
 
     file: str = "file"
     label: str = "label"
@@ -48,6 +50,8 @@ def read_labels(
     DataError
         A missing column or cell, a film that is missing or listed twice, an unknown label or split; names the row.
     """
+    if not columns.file or not columns.label:
+        raise DataError("a table names a film and what it shows", hint="--file and --label say in which columns")
     lines = read_table(table, columns.named())
     root, words = images or table.parent, parse_map(mapping)
     about = task_for(task, dict.fromkeys(line[columns.label] for line in lines), words)
@@ -63,13 +67,17 @@ def read_labels(
     told: dict[str, str | int | float | bool | None] = {
         "table": table.name, "task": about.id if about else "", "map": "; ".join(mapping), **columns.model_dump(),
     }  # fmt: skip
-    return Draft(builder="csv", rows=tuple(rows), arguments=told)
+    notes = () if columns.patient else (NO_PATIENTS,)
+    return Draft(builder="csv", rows=tuple(rows), arguments=told, notes=notes)
 
 
 def _check(line: dict[str, str], columns: Columns, root: Path, where: str) -> None:
-    for name in (columns.file, columns.label, columns.patient):
+    for name in filter(None, (columns.file, columns.label, columns.patient)):
         if not line[name]:
-            raise DataError(f"{where}: {name} is empty", hint="a film needs a label and a patient; remove the row")
+            raise DataError(
+                f"{where}: {name} is empty",
+                hint="a film needs a label and a patient; remove the row, or --patient '' where nobody is named",
+            )
     if columns.split and line[columns.split] and not split_word(line[columns.split]):
         raise DataError(f"{where}: split {line[columns.split]!r} is not train, val or test")
     if not (root / line[columns.file]).is_file():
@@ -85,7 +93,7 @@ def _row(line: dict[str, str], columns: Columns, path: Path, labels: dict[str, s
         source=cell(columns.source) or source,
         split=split_word(cell(columns.split)),
         labels=labels,
-        patient_id=line[columns.patient],
+        patient_id=cell(columns.patient) or line[columns.file],
         view=cell(columns.view),
         age=years(cell(columns.age)),
         sex=sex_of(cell(columns.sex)),

@@ -56,7 +56,7 @@ def focal(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
     """Focal loss (arXiv 1708.02002), [N, K], not reduced; gamma 0 is alpha times binary cross-entropy."""
     plain = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     sure = torch.sigmoid(logits) * target + torch.sigmoid(-logits) * (1 - target)
-    return alpha * (1 - sure) ** gamma * plain
+    return alpha * (1 - sure).clamp(min=_SMALL) ** gamma * plain  # a root has no slope at 0
 
 
 def segmentation(logits: Tensor, mask: Tensor) -> Tensor:
@@ -85,6 +85,6 @@ def asymmetric(logits: Tensor, target: Tensor, gamma_negative: float, gamma_posi
     """
     positive = torch.sigmoid(logits)
     shifted = (positive - clip).clamp(min=0)
-    gain = target * (1 - positive) ** gamma_positive * functional.logsigmoid(logits)
+    gain = target * (1 - positive).clamp(min=_SMALL) ** gamma_positive * functional.logsigmoid(logits)
     miss = functional.logsigmoid(-logits) if clip == 0 else torch.log((1 - shifted).clamp(min=1e-8))
-    return -(gain + (1 - target) * shifted**gamma_negative * miss)
+    return -(gain + (1 - target) * shifted.clamp(min=_SMALL) ** gamma_negative * miss)

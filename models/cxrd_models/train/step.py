@@ -163,7 +163,9 @@ def _class_weights(job: Job, phase: Phase) -> Tensor:
     if chosen == "none":
         weights = torch.ones(len(job.model.classes))
     elif chosen == "balanced":
-        weights = 1 / job.films.target[job.films.train].cpu().mean(dim=0).clamp(min=1e-3)
+        share = job.films.target[job.films.train].cpu().mean(dim=0)
+        rarest = float(share[share > 0].min()) if bool((share > 0).any()) else 1.0  # a class without films is like it
+        weights = 1 / share.clamp(min=max(rarest, 1e-3))
     else:
         weights = torch.tensor([chosen[name] for name in job.model.classes])
     return (weights / weights.mean()).to(job.device)
