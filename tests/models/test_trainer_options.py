@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-import os
-import subprocess
-import sys
-from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +13,6 @@ import pytest
 import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import distributed
 
 from cxrd_models.data.films import load_films
 from cxrd_models.data.manifest import read_manifest
@@ -28,20 +22,19 @@ from cxrd_models.recipe import Phase
 from cxrd_models.recipes import changed, parse_change
 from cxrd_models.train.board import TensorBoard
 from cxrd_models.train.job import Films, Job
-from cxrd_models.train.losses import classification, segmentation
+from cxrd_models.train.losses import Counted, classification, segmentation
 from cxrd_models.train.optimiser import rate_factor
 from cxrd_models.train.prepare import Start, films_on
-from cxrd_models.train.ranks import joined
 from cxrd_models.train.rates import find_rates, rates_table, steepest
 from cxrd_models.train.run import train
 from cxrd_models.train.state import Position
 from cxrd_models.train.step import Stepper, mixed
-from cxrd_models.train.validate import predict, validate
+from cxrd_models.train.validate import predict
 from cxrd_models.zoo import registry
 from cxrd_models.zoo.contract import Batch
 from cxrd_models.zoo.memory import RareMemory
 from support.architectures import films, make
-from support.training import STILL, Normed, Steep, StoppingAfter, Tiny, quiet, recipe, start, tiny_recipe, weights
+from support.training import Steep, StoppingAfter, Tiny, quiet, recipe, start, tiny_recipe, weights
 
 PHASE: dict[str, Any] = {"name": "all", "epochs": 2, "batch": 4, "rates": {"*": 1e-2}}
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -72,76 +65,6 @@ def test_a_resumed_run_equals_the_straight_run_whatever_is_asked(
     plain = tmp_path / "plain"
     train(tiny_recipe(), start(folder, plain), quiet(plain))
     assert not torch.equal(weights(plain)["head.weight"], expected["head.weight"])  # what was asked does something
-
-
-def test_a_batch_in_parts_teaches_what_the_whole_does(folder: Path, tmp_path: Path) -> None:
-    """Gradients of the parts add up: the same weights, but for rounding."""
-    found = []
-    for parts in (1, 3):
-        out = tmp_path / str(parts)
-        train(tiny_recipe(phases=[PHASE | {"accumulate": parts}], **STILL), start(folder, out), quiet(out))
-        found.append(weights(out))
-    for key, value in found[0].items():
-        torch.testing.assert_close(found[1][key], value, rtol=1e-4, atol=1e-5)
-
-
-def test_a_part_of_a_batch_is_never_one_film(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch norm cannot learn from one: as many parts as have two."""
-    monkeypatch.setitem(registry._BUILDS, ("tiny", "small"), lambda asked: Normed(asked.classes))
-    asked = tiny_recipe(phases=[PHASE | {"batch": 5, "accumulate": 4}])
-    train(asked, start(folder, tmp_path / "run"), quiet(tmp_path / "run"))
-    assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run").values())
-
-
-RANK = """
-from pathlib import Path
-from support.training import STILL, {model}, quiet, start, tiny_recipe
-from cxrd_models.train.run import train
-from cxrd_models.zoo import registry
-
-registry._BUILDS["tiny", "small"] = lambda asked: {model}(asked.classes)
-out = Path({out!r})
-print("wrote", train(tiny_recipe(**STILL), start(Path({folder!r}), out), quiet(out)))
-"""
-"""What each of several processes runs: ``tiny`` is unknown to the command line."""
-
-
-def shared(model: str, folder: Path, out: Path) -> str:
-    """Train one of the tests' architectures in two processes, as torchrun starts them; returns what they print."""
-    rank = out.with_suffix(".py")
-    rank.write_text(RANK.format(model=model, folder=str(folder), out=str(out)), "utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(rank)]
-    paths = os.pathsep.join(path for path in sys.path if path)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
-def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None:
-    """Started by torchrun, two processes share each batch and leave one run, with the weights of a lone process."""
-    alone, both = tmp_path / "alone", tmp_path / "both"
-    train(tiny_recipe(**STILL), start(folder, alone), quiet(alone))
-    told = shared("Tiny", folder, both)
-    assert ["wrote False", "wrote True"] == sorted(told.splitlines())  # the other has nothing to export
-    assert len(list(both.glob("*.pt"))) == 2
-    expected, actual = weights(alone), weights(both)
-    for key, value in expected.items():
-        torch.testing.assert_close(actual[key], value, rtol=1e-4, atol=1e-5)
-
-
-def test_two_processes_judge_the_weights_that_are_kept(folder: Path, tmp_path: Path) -> None:
-    """Each has seen other films, and a batch norm remembers them: the validation loss is that of one set of weights."""
-    out = tmp_path / "both"
-    shared("Normed", folder, out)
-    log = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
-    best = max((line for line in log if line["event"] == "epoch"), key=lambda line: line["score"])
-    manifest = read_manifest(folder, NIH14)
-    seen = films_on(torch.device("cpu"), manifest, tiny_recipe(), load_films(manifest, tiny_recipe().preprocess))
-    model = Normed(NIH14.classes)
-    model.load_state_dict(weights(out))
-    found = validate(Job(tiny_recipe(), NIH14, model, seen, out, quiet(out)), model)
-    assert found.val_loss == pytest.approx(best["val_loss"], rel=1e-6)
 
 
 @pytest.mark.parametrize(("precision", "told"), [("fp32", "gradient is nan"), ("fp16", "no gradient is a number")])
@@ -243,7 +166,7 @@ def test_a_film_that_is_judged_for_certain_has_a_slope(options: dict[str, Any]) 
     logits = torch.tensor([[40.0, -40.0, -40.0, 40.0, 0.1]], requires_grad=True)
     target, known = torch.tensor([[1.0, 0, 1, 0, 1]]), torch.ones(1, 5)
     batch = Batch(torch.zeros(1, 1, 2, 2), target, known, torch.arange(1))
-    found = classification(phase(**options), logits, batch, torch.ones(5))
+    found = classification(phase(**options), logits, batch, torch.ones(5), Counted(5, 0))
     (slope,) = torch.autograd.grad(found, logits)
     assert bool(torch.isfinite(slope).all())
     assert float(slope[0, 4]) < 0
@@ -345,18 +268,6 @@ def test_tensorboard_shows_each_head_for_itself(tmp_path: Path) -> None:
     assert len(set(shown.values())) == 3
 
 
-def test_processes_wait_for_one_that_fits_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An hour's work of a large collection, while the others stand at the first step: torch would give them minutes."""
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(distributed, "init_process_group", lambda _, **more: given.update(more))
-    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
-    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
-        monkeypatch.setenv(name, value)
-    with joined() as ranks:
-        assert (1, 2) == ranks
-    assert given["timeout"] > timedelta(hours=6)
-
-
 def test_an_epoch_tells_how_well_lungs_are_drawn() -> None:
     """The mean over films whose lungs are known; a model that draws none has no figure."""
     image, lungs = (((part * 255).to(torch.uint8)) for part in films(3))
@@ -366,6 +277,6 @@ def test_an_epoch_tells_how_well_lungs_are_drawn() -> None:
     model = make("hybrid_lung_vit")
     with torch.no_grad():
         drawn = model(image.float() / 255, lungs.float() / 255).aux["seg"]
-    expected = [float(segmentation(drawn[i : i + 1], lungs[i : i + 1].float() / 255)) for i in (0, 2)]
+    expected = [float(segmentation(drawn[i : i + 1], lungs[i : i + 1].float() / 255, 1)) for i in (0, 2)]
     np.testing.assert_allclose(predict(model, seen, seen.val)[1], expected, rtol=1e-4)
     assert predict(make("deit_scm"), seen, seen.val)[1] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,35 +14,60 @@ from cxrd_models.zoo.contract import Batch, Output
 _SMALL = 1e-6
 
 
-def loss_of(phase: Phase, output: Output, batch: Batch, weights: Tensor) -> Tensor:
+class Counted(NamedTuple):
+    """What a batch has to learn from, and its losses are divided by.
+
+    Attributes
+    ----------
+    answers : float
+        Known targets; of classes that exclude each other, films by the weight of their class.
+    lungs : float
+        Films whose lungs are known.
+    """
+
+    answers: float
+    lungs: float
+
+
+def counted(phase: Phase, batch: Batch, weights: Tensor) -> Counted:
+    """Count a batch, or a part of one: the parts' counts add up to the whole's."""
+    lungs = 0.0 if batch.mask is None else float(_seen(batch.mask).sum())
+    if phase.loss == "ce":
+        return Counted(float((batch.known.amin(dim=1) * (batch.target * weights).sum(dim=1)).sum()), lungs)
+    return Counted(float(batch.known.sum()), lungs)
+
+
+def loss_of(phase: Phase, output: Output, batch: Batch, weights: Tensor, whole: Counted) -> Tensor:
     """Loss of a batch: the answer's, each branch's, and what lungs ask of segmentation and attention.
 
     Parameters
     ----------
     weights : Tensor
         [K] of the classes, mean 1.
+    whole : Counted
+        Of all parts of the batch: the losses of the parts add up to the whole's, however it is divided.
     """
     branches = [logits for name, logits in output.aux.items() if name.startswith("branch_")]
     if branches:  # the answer is a blend of them and has nothing of its own to learn
-        each = torch.stack([classification(phase, logits, batch, weights) for logits in branches])
+        each = torch.stack([classification(phase, logits, batch, weights, whole) for logits in branches])
         loss = phase.lambda_branches * each.sum()
     else:
-        loss = classification(phase, output.logits, batch, weights)
+        loss = classification(phase, output.logits, batch, weights, whole)
     if batch.mask is not None and phase.lambda_seg:
-        loss = loss + phase.lambda_seg * segmentation(output.aux["seg"], batch.mask)
+        loss = loss + phase.lambda_seg * segmentation(output.aux["seg"], batch.mask, whole.lungs)
     if batch.mask is not None and phase.lambda_attention:
-        loss = loss + phase.lambda_attention * attention_outside(output.aux["attention"], batch.mask)
+        loss = loss + phase.lambda_attention * attention_outside(output.aux["attention"], batch.mask, whole.lungs)
     return loss
 
 
-def classification(phase: Phase, logits: Tensor, batch: Batch, weights: Tensor) -> Tensor:
+def classification(phase: Phase, logits: Tensor, batch: Batch, weights: Tensor, whole: Counted) -> Tensor:
     """Mean loss of the known targets; a batch without any costs 0."""
     target, known = batch.target, batch.known
     if phase.loss == "ce":
         smooth = target * (1 - phase.label_smoothing) + phase.label_smoothing / target.shape[1]
         film = -(smooth * weights * functional.log_softmax(logits, dim=1)).sum(dim=1)
         learnt = known.amin(dim=1)
-        return (film * learnt).sum() / (learnt * (target * weights).sum(dim=1)).sum().clamp(min=_SMALL)
+        return (film * learnt).sum() / max(whole.answers, _SMALL)
     target = target * (1 - phase.label_smoothing) + phase.label_smoothing / 2
     match phase.loss:
         case "asymmetric":
@@ -49,7 +76,7 @@ def classification(phase: Phase, logits: Tensor, batch: Batch, weights: Tensor) 
             each = focal(logits, target, phase.focal_alpha, phase.focal_gamma)
         case _:
             each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (each * known * weights).sum() / known.sum().clamp(min=1)
+    return (each * known * weights).sum() / max(whole.answers, 1.0)
 
 
 def focal(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
@@ -59,22 +86,26 @@ def focal(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
     return alpha * (1 - sure).clamp(min=_SMALL) ** gamma * plain  # a root has no slope at 0
 
 
-def segmentation(logits: Tensor, mask: Tensor) -> Tensor:
-    """Half cross-entropy, half Dice, over films [N, 1, H, W] whose lungs are known; 0 without any."""
-    seen = (mask.flatten(1).amax(dim=1) > 0).to(logits.dtype)
+def _seen(mask: Tensor) -> Tensor:
+    """[N] 1 for a film of [N, 1, H, W] whose lungs are known, else 0."""
+    return (mask.flatten(1).amax(dim=1) > 0).to(mask.dtype)
+
+
+def segmentation(logits: Tensor, mask: Tensor, films: float) -> Tensor:
+    """Half cross-entropy, half Dice, over so many films [N, 1, H, W] whose lungs are known; 0 without any."""
+    seen = _seen(mask)
     cross = functional.binary_cross_entropy_with_logits(logits, mask, reduction="none").flatten(1).mean(dim=1)
     lungs = torch.sigmoid(logits)
     both = (lungs * mask).flatten(1).mean(dim=1)
     dice = 1 - (2 * both + _SMALL) / (lungs.flatten(1).mean(dim=1) + mask.flatten(1).mean(dim=1) + _SMALL)
-    return ((0.5 * cross + 0.5 * dice) * seen).sum() / seen.sum().clamp(min=1)
+    return ((0.5 * cross + 0.5 * dice) * seen).sum() / max(films, 1.0)
 
 
-def attention_outside(attention: Tensor, mask: Tensor) -> Tensor:
-    """``-log`` of the share of attention [N, heads, h, w] inside the lungs, mean over heads and films with lungs."""
+def attention_outside(attention: Tensor, mask: Tensor, films: float) -> Tensor:
+    """``-log`` of the share of attention [N, heads, h, w] inside the lungs: mean over heads and films with lungs."""
     cells = functional.adaptive_avg_pool2d(mask, (attention.shape[2], attention.shape[3]))
-    seen = (mask.flatten(1).amax(dim=1) > 0).to(attention.dtype)
     inside = (attention * cells).sum(dim=(2, 3)) / attention.sum(dim=(2, 3)).clamp(min=_SMALL)
-    return (-torch.log(inside.clamp(min=_SMALL)).mean(dim=1) * seen).sum() / seen.sum().clamp(min=1)
+    return (-torch.log(inside.clamp(min=_SMALL)).mean(dim=1) * _seen(mask)).sum() / max(films, 1.0)
 
 
 def asymmetric(logits: Tensor, target: Tensor, gamma_negative: float, gamma_positive: float, clip: float) -> Tensor:

@@ -13,7 +13,7 @@ from cxrd_models.data.augment import augment
 from cxrd_models.errors import DivergedError, RecipeError
 from cxrd_models.recipe import Phase
 from cxrd_models.train.job import BEST, LAST, Job
-from cxrd_models.train.losses import loss_of
+from cxrd_models.train.losses import Counted, counted, loss_of
 from cxrd_models.train.optimiser import optimiser_for
 from cxrd_models.train.state import Position, generator, seed_of
 from cxrd_models.zoo.contract import Batch, Output
@@ -65,15 +65,16 @@ class Stepper:
         torch.manual_seed(seed_of(job.recipe.seed, *self._place(position, 0)))  # dropout draws from torch's own stream
         self.optimiser.zero_grad(set_to_none=True)
         mine, total = job.ranks.share(rows), 0.0
-        seen: list[Batch] = []
+        parts = mine.tensor_split(max(1, min(phase.accumulate, len(mine) // 2)))
+        seen = [self._batch(position, part, number) for number, part in enumerate(parts)]
+        counts = zip(*(counted(phase, batch, self.weights) for batch in seen), strict=True)
+        whole = Counted(*(job.ranks.total(sum(count)) for count in counts))
         embeddings: list[Tensor] = []
-        for number, part in enumerate(mine.tensor_split(max(1, min(phase.accumulate, len(mine) // 2)))):
-            batch = self._batch(position, part, number)
+        for batch in seen:
             output = self._forward(batch)
-            loss = loss_of(phase, output, batch, self.weights) * (len(part) / len(rows))
+            loss = loss_of(phase, output, batch, self.weights, whole)
             total += float(loss.detach())
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            seen.append(batch)
             embeddings.append(output.embedding.detach())
         value = job.ranks.total(total)
         if not math.isfinite(value):

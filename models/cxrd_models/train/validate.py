@@ -61,7 +61,7 @@ def predict(model: nn.Module, films: Films, rows: Tensor) -> tuple[NDArray[np.fl
         parts.append(output.logits)
         if lungs is not None and "seg" in output.aux:
             pairs = zip(torch.split(output.aux["seg"].float(), 1), torch.split(lungs, 1), strict=True)
-            losses += [float(segmentation(seg, mask)) for seg, mask in pairs if mask.any()]
+            losses += [float(segmentation(seg, mask, 1)) for seg, mask in pairs if mask.any()]
     model.train(was)
     return np.asarray(torch.cat(parts).float().cpu().numpy()), losses
 
