@@ -48,6 +48,7 @@ def build(  # noqa: PLR0913 - what a study's results are made of
     facts: ReportFacts,
     now: datetime,
     previous: Mapping[ArtefactKind, Predecessor] = MappingProxyType({}),
+    built: Mapping[ArtefactKind, int] = MappingProxyType({}),
 ) -> tuple[Artefact, ...]:
     """Build every object that any destination gets.
 
@@ -65,6 +66,8 @@ def build(  # noqa: PLR0913 - what a study's results are made of
         Content time, with UTC offset; the same analysis and time give the same bytes.
     previous : Mapping from ArtefactKind to Predecessor
         The report of an earlier result that each new one replaces.
+    built : Mapping from ArtefactKind to int
+        Objects that earlier results of the study have: new ones are numbered after them, in the same series.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def build(  # noqa: PLR0913 - what a study's results are made of
             kind=kind,
             sop_uid=derive(*key, kind, *of),
             series_uid=series_of(analysis.study_uid, kind),
-            number=number,
+            number=built.get(kind, 0) + number,
             facts=facts,
             device_uid=device_uid,
             now=now,

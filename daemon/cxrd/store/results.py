@@ -168,6 +168,14 @@ def previous_report(connection: Connection, study_uid: str, kind: ArtefactKind, 
     return None if row is None else Previous(ArtefactKind(row.kind), row.sop_class, row.sop_uid)
 
 
+def built_before(connection: Connection, study_uid: str, *, before: int) -> dict[ArtefactKind, int]:
+    """How many objects of each kind the earlier analyses of a study have."""
+    a = schema.artefact.c
+    mine = (a.study_uid == study_uid, a.inference_id < before)
+    counted = connection.execute(select(a.kind, func.count()).where(*mine).group_by(a.kind))
+    return {ArtefactKind(kind): count for kind, count in counted}
+
+
 def record_artefacts(
     connection: Connection,
     now: float,

@@ -101,6 +101,7 @@ class BuildHandler:
             if turns.must_wait(connection, claim):  # its report is to name the one that it replaces
                 return Step(claim, lambda connection, now: turns.wait(connection, now, claim))
             recorded = results.inference(connection, inference_id)
+            built = results.built_before(connection, claim.study_uid, before=inference_id)
             earlier = {
                 kind: results.previous_report(connection, claim.study_uid, kind, before=inference_id)
                 for kind in wanted.reports
@@ -121,6 +122,7 @@ class BuildHandler:
             # the analysis's own time, so that a rebuild after a crash gives the same bytes
             now=datetime.fromtimestamp(recorded.at, UTC).astimezone(),
             previous=previous,
+            built=built,
         )
         rows = []
         for a in artefacts:

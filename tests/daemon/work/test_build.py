@@ -114,6 +114,19 @@ def test_a_later_result_names_the_report_it_replaces_in_every_class(database: Da
         assert dcmread(payload.path(kept)).SeriesInstanceUID == series.SeriesInstanceUID
 
 
+def test_objects_of_a_later_result_are_numbered_after_the_earlier_ones(
+    database: Database, payload: PayloadStore
+) -> None:
+    """They share a series, and a viewer puts its objects in the order of their numbers: the newest stand last."""
+    arrive(database)
+    for digest in "abc":
+        analysed(database, payload, digest)
+        build(database, payload, pacs=("sr", "sc"))
+    made = rows(database, "SELECT kind, sha256 FROM artefact ORDER BY kind, inference_id")
+    numbers = [(kind, dcmread(payload.path(sha256)).InstanceNumber) for kind, sha256 in made]
+    assert [("sc", 1), ("sc", 2), ("sc", 3), ("sr", 1), ("sr", 2), ("sr", 3)] == numbers
+
+
 def test_a_report_waits_for_the_one_that_it_replaces(database: Database, payload: PayloadStore) -> None:
     """The earlier one has failed and comes later, or another builder has it: the two must not stand side by side."""
     arrive(database)
