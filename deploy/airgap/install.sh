@@ -15,6 +15,8 @@ if [ -n "$(comm -3 <(find . -type f ! -path ./SHA256SUMS | sort) <(sed 's/^[0-9a
   exit 1
 fi
 "$PYTHON" -m venv "$where" || { echo "install.sh: needs Python's venv (Debian: python3-venv)" >&2; exit 1; }
+# cxrd itself whatever its number, since a bundle between two releases has that of the last; then what it needs
+"$where/bin/pip" install --quiet --no-index --find-links wheels --force-reinstall --no-deps cxrd
 "$where/bin/pip" install --quiet --no-index --find-links wheels --upgrade "cxrd[$(cat EXTRAS)]"
 "$where/bin/cxrd" --version
 echo "Next: deploy/install.md in this folder, from \"A user and its folders\" on."

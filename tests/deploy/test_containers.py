@@ -52,6 +52,14 @@ def test_the_image_is_made_of_what_a_build_needs(root: Path) -> None:
     assert all((root / name).exists() for name in copied)
 
 
+def test_a_container_is_started_anew_for_what_that_helps(root: Path) -> None:
+    """Readiness asks the database and every role of every host: nothing of it is mended by a restart of this one."""
+    told = re.search(r"HEALTHCHECK.*?\n(?=[A-Z])", (root / "deploy/Dockerfile").read_text(), re.DOTALL)
+    assert told
+    assert "/healthz" in told[0]
+    assert "/readyz" not in told[0]
+
+
 def test_nobody_is_root_in_the_image(root: Path) -> None:
     """Every stage that is run begins with the user that is not root."""
     text = (root / "deploy/Dockerfile").read_text()

@@ -30,7 +30,7 @@ from cxrd.serving import Web
 OPEN = frozenset({"/metrics", "/healthz", "/readyz", "/api/v1/health"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = "loopback"
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -121,7 +121,9 @@ class Guard:
         name = _named(request.headers.get("authorization", ""), self._operators)
         if name is None:
             raise HTTPException(
-                401, "Give the name and password of an operator.", {"WWW-Authenticate": 'Basic realm="cxrd"'}
+                401,
+                "Give the name and password of an operator.",
+                {"WWW-Authenticate": 'Basic realm="cxrd", charset="UTF-8"'},
             )
         return name
 
