@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import asdict
@@ -24,10 +26,12 @@ from support.storm import Sender, at
 pytestmark = pytest.mark.flow
 
 
-def backup(database: Path, target: Path) -> None:
-    """A consistent copy of a database in use, as `sqlite3 cxrd.db ".backup …"` makes it."""
-    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+def backup(root: Path, database: Path, target: Path) -> None:
+    """A consistent copy of a database in use, in the words of deploy/backup.md."""
+    told = re.search(r'cxrd.db "(.*)/backup/new.db(.*)"', (root / "deploy/backup.md").read_text(encoding="utf-8"))
+    assert told
+    with closing(sqlite3.connect(database)) as source:
+        source.execute(f"{told[1]}{target}{told[2]}")
 
 
 def reconcile(node: Node) -> list[dict[str, Any]]:
@@ -46,7 +50,7 @@ def compare(node: Node) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_restored_database_catches_up(tmp_path: Path, pacs: StandInPacs) -> None:
+def test_a_restored_database_catches_up(root: Path, tmp_path: Path, pacs: StandInPacs) -> None:
     """Studies that came after the backup are analysed again and get the very objects that the PACS holds."""
     make_package(tmp_path / "models")
     node = Node(tmp_path, pacs_port=pacs.port, models=tmp_path / "models")
@@ -60,13 +64,13 @@ def test_a_restored_database_catches_up(tmp_path: Path, pacs: StandInPacs) -> No
         sender.one()
         until(lambda: at(pacs) == results(), seconds=60, what="the first study is delivered")
         until(lambda: {r["state"] for r in node.studies()} == {"delivered"}, seconds=30, what="the node knows")
-        backup(database, old)
+        backup(root, database, old)
         for _ in range(2):
             sender.one()
         until(lambda: at(pacs) == results(), seconds=60, what="two more are delivered")
     for path in tmp_path.glob("cxrd.db*"):
         path.unlink()
-    backup(old, database)
+    shutil.copyfile(old, database)
     first, *later = list(dict.fromkeys(sender.acknowledged.values()))
     lost = [path for path in pacs.folder.glob("*.dcm") if first == dcmread(path).StudyInstanceUID]
     lost[0].unlink()  # and the PACS lost one that is recorded as delivered
