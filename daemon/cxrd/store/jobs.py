@@ -22,7 +22,11 @@ from cxrd.store import audit, schema
 from cxrd.store.audit import What
 from cxrd.store.schema import JobKind, JobState, StudyState
 
-PAYLOAD_VERSION = 1
+PAYLOAD_VERSION = 2
+"""What it takes to do a job: a worker of a version that knows only lower ones leaves it alone.
+
+Higher with each change of a payload, or of the analysis (``cxrd.findings.StudyAnalysis``) that a ``build`` job reads.
+"""
 STAT_PRIORITY = 0
 ROUTINE_PRIORITY = 50
 FETCH_PRIORITY = 90

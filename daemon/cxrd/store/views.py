@@ -220,12 +220,12 @@ def removed_films(connection: Connection, study_uid: str) -> int:
 
 
 def analysis(connection: Connection, study_uid: str) -> StudyAnalysis | None:
-    """The newest analysis of a study."""
+    """The newest analysis of a study; of one that a newer version wrote, as much as this one knows."""
     i = schema.inference.c
     output = connection.execute(
         select(i.output).where(i.study_uid == study_uid).order_by(i.id.desc()).limit(1)
     ).scalar()
-    return None if output is None else StudyAnalysis.model_validate(output)
+    return None if output is None else StudyAnalysis.model_validate(output, extra="ignore")
 
 
 def _findings(found: StudyAnalysis | None) -> Rows:

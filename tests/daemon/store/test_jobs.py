@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import pytest
 from sqlalchemy import text
 
+from cxrd.findings import (
+    Box,
+    Code,
+    FilmAnalysis,
+    FilmRef,
+    Finding,
+    Heat,
+    ModelAnswer,
+    ModelRef,
+    StudyAnalysis,
+    Unread,
+)
 from cxrd.store import interventions, jobs
 from cxrd.store.database import Database
 from cxrd.store.schema import JobKind
@@ -334,6 +347,17 @@ def test_a_newer_versions_job_is_left_alone(database: Database) -> None:
     with database.write() as connection:
         connection.execute(text("UPDATE job SET payload_v = payload_v + 1"))
     assert [] == claim(database)
+
+
+ANALYSES = {2: "740e408c5ce9"}
+"""Fingerprint of the analysis's fields by the version of the jobs that read it."""
+
+
+def test_who_cannot_read_an_analysis_does_not_build_it() -> None:
+    """Another field wants a higher version: an older build worker would bury every study of a newer node."""
+    values = (StudyAnalysis, Unread, FilmAnalysis, FilmRef, ModelAnswer, ModelRef, Finding, Code, Box, Heat)
+    fields = "\n".join(f"{value.__name__}.{name}" for value in values for name in value.model_fields)
+    assert ANALYSES == {jobs.PAYLOAD_VERSION: sha256(fields.encode()).hexdigest()[:12]}
 
 
 def test_a_new_supervisor_voids_every_lease(database: Database) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
-from cxrd.store import audit, interventions, lanes, views
+from cxrd.store import audit, interventions, lanes, schema, views
 from cxrd.store.audit import What
 from cxrd.store.database import Database
 from cxrd.store.views import Wanted
-from support.rows import arrive, rows
+from support.rows import STUDY, analysis, arrive, reported, rows
 
 
 @pytest.fixture
@@ -79,3 +80,15 @@ def test_sources_and_patients_are_told(studies: Database) -> None:
         assert ["pacs", "xray"] == views.sources(connection)
         assert {"1.2.1": ""} == views.patients(connection, ["1.2.1", "9.9"])
     assert 5 == len(rows(studies, "SELECT uid FROM study"))
+
+
+def test_what_a_newer_version_found_is_shown_as_far_as_this_one_knows(database: Database) -> None:
+    """While hosts are upgraded one by one, the page of an older one opens every study."""
+    arrive(database)
+    reported(database)
+    with database.write() as connection:
+        output = connection.execute(select(schema.inference.c.output)).scalar_one()
+        output["films"][0]["film"]["later"] = output["later"] = "what only a newer version knows"
+        connection.execute(update(schema.inference).values(output=output))
+    with database.read() as connection:
+        assert analysis() == views.analysis(connection, STUDY)
