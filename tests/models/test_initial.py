@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cxrd_models.errors import RecipeError, WeightsError
-from cxrd_models.train.checkpoint import load_backbone
+from cxrd_models.train.checkpoint import load, load_backbone
 from cxrd_models.train.initial import Initial, from_chexnet, parse, published
 from cxrd_models.zoo.contract import Request
 from cxrd_models.zoo.registry import build
@@ -57,3 +57,29 @@ def test_what_cannot_be_fetched_says_what_to_do(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", away)
     with pytest.raises(WeightsError, match="--init PATH"):
         published(Initial("imagenet"), torch.device("cpu"))
+
+
+class Foreign:
+    """What a training program may have put beside its weights."""
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\x89PNG no weights", "holds no weights, or more than weights"),
+        ({"model": torch.zeros(1), "settings": Foreign()}, "holds no weights, or more than weights"),
+        ([torch.zeros(1)], "holds a list, not weights by name"),
+    ],
+    ids=["picture", "objects", "list"],
+)
+def test_a_file_that_holds_no_weights_says_so_and_runs_nothing(tmp_path: Path, content: object, told: str) -> None:
+    """In two lines, and without torch's advice to load it unsafely."""
+    path = tmp_path / "model.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(WeightsError, match=told) as refused:
+        load(path, torch.device("cpu"))
+    assert "weights_only" not in str(refused.value)
+    assert "state_dict" in refused.value.hint

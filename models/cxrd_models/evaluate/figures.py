@@ -13,13 +13,16 @@ from cxrd_models.evaluate.scores import (
     auroc,
     auroc_within,
     average_precision,
-    expected_calibration_error,
+    calibration_error,
+    filled_bins,
     interval,
     resamples,
     rounded,
 )
 
 RESAMPLES = 2000
+BINS = 10
+"""Of probabilities, in a calibration error."""
 
 
 class Estimate(Value):
@@ -176,7 +179,7 @@ def _class_figures(
         sensitivity=_share(called[target > 0]),
         specificity=_share(~called[target == 0]),
         brier=round(float(np.mean((probability - target) ** 2)), 4),
-        calibration_error=round(expected_calibration_error(target, probability), 4),
+        calibration_error=round(float(calibration_error(target, probability, filled_bins(probability, BINS))[0]), 4),
     )
 
 

@@ -6,14 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrd.findings import Value
-from cxrd_models.evaluate.figures import Estimate, Scored
-from cxrd_models.evaluate.scores import expected_calibration_error, interval, resamples, rounded
+from cxrd_models.evaluate.figures import BINS, Estimate, Scored
+from cxrd_models.evaluate.scores import (
+    calibration_error,
+    even_bins,
+    filled_bins,
+    interval,
+    resamples,
+    rounded,
+    sensitivity_at,
+)
 
 RESAMPLES = 2000
-_BINS = 10
 
 Floats = NDArray[np.float64]
-Truth = NDArray[np.floating]
 
 
 class Operating(Value):
@@ -27,12 +33,13 @@ class Operating(Value):
         Films; 0 without a threshold.
     sensitivity, specificity, precision, f1, accuracy, matthews : Estimate
         With 95 % intervals; ``matthews`` is -1..1, the others 0..1. None where a denominator is empty.
-    sensitivity_at_90, sensitivity_at_80 : float or None
+    sensitivity_at_90, sensitivity_at_80 : Estimate
         Best sensitivity of any threshold with that specificity (in %) or more, on these very films.
-    brier : float
+    brier : Estimate
         Mean squared error of the probability.
-    calibration_error, calibration_error_even : float
-        Expected calibration error over ten equally filled bins ("adaptive") and ten equally wide ones.
+    calibration_error, calibration_error_even : Estimate
+        Expected calibration error over ten equally filled bins ("adaptive") and ten equally wide ones. It cannot fall
+        below 0, so that the interval of a small one lies rather above it.
     """
 
     class_id: str
@@ -48,11 +55,11 @@ class Operating(Value):
     f1: Estimate
     accuracy: Estimate
     matthews: Estimate
-    sensitivity_at_90: float | None
-    sensitivity_at_80: float | None
-    brier: float
-    calibration_error: float
-    calibration_error_even: float
+    sensitivity_at_90: Estimate
+    sensitivity_at_80: Estimate
+    brier: Estimate
+    calibration_error: Estimate
+    calibration_error_even: Estimate
 
 
 class Confusion(Value):
@@ -101,23 +108,6 @@ def confusion(scored: Scored, seed: int) -> Confusion:
     )
 
 
-def sensitivity_at(target: Truth, score: Truth, specificity: float) -> float:
-    """Best sensitivity of a threshold whose specificity is at least that; NaN where one side is empty."""
-    positives, negatives = score[target > 0], np.sort(score[target == 0])
-    if not len(positives) or not len(negatives):
-        return float("nan")
-    spared = int(np.ceil(specificity * len(negatives) - 1e-9))  # negatives that must stay below the threshold
-    bar = negatives[spared - 1] if spared else -np.inf
-    return float((positives > bar).mean())
-
-
-def even_calibration_error(target: Truth, probability: Truth, bins: int = _BINS) -> float:
-    """Mean gap of stated and observed frequency over equally *wide* bins, weighted by films (Guo et al. 2017)."""
-    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    gaps = [abs(float((probability - target)[place == b].sum())) for b in range(bins)]
-    return sum(gaps) / len(target)
-
-
 def estimate(values: Floats) -> Estimate:
     """Row 0 is the figure, the others its resamples."""
     low, high = interval(values[1:])
@@ -140,11 +130,11 @@ def _class(scored: Scored, k: int, weight: Floats, *, told: bool) -> Operating:
         false_positives=fp,
         false_negatives=fn,
         true_negatives=tn,
-        sensitivity_at_90=rounded(sensitivity_at(truth, p, 0.9)),
-        sensitivity_at_80=rounded(sensitivity_at(truth, p, 0.8)),
-        brier=round(float(np.mean((p - truth) ** 2)), 4),
-        calibration_error=round(expected_calibration_error(truth, p, _BINS), 4),
-        calibration_error_even=round(even_calibration_error(truth, p), 4),
+        sensitivity_at_90=estimate(sensitivity_at(truth, p, 0.9, weight)),
+        sensitivity_at_80=estimate(sensitivity_at(truth, p, 0.8, weight)),
+        brier=estimate(weight @ (p - truth) ** 2 / weight.sum(axis=1)),
+        calibration_error=estimate(calibration_error(truth, p, filled_bins(p, BINS), weight)),
+        calibration_error_even=estimate(calibration_error(truth, p, even_bins(p, BINS), weight)),
         **{name: estimate(share) for name, share in zip(names, shares, strict=True)},
     )
 

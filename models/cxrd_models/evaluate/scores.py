@@ -100,10 +100,34 @@ def filled_bins(probability: Floats, bins: int) -> list[NDArray[np.intp]]:
     return [films for number in range(bins) if len(films := np.flatnonzero(mine == number))]
 
 
-def expected_calibration_error(target: Floats, probability: Floats, bins: int = 10) -> float:
-    """Mean gap between stated and observed frequency over equally filled bins, weighted by their size."""
-    gaps = [len(p) * abs(probability[p].mean() - target[p].mean()) for p in filled_bins(probability, bins)]
-    return float(sum(gaps) / len(target))
+def even_bins(probability: Floats, bins: int) -> list[NDArray[np.intp]]:
+    """Films of each of so many equally *wide* bins of probability (Guo et al. 2017), without the empty ones."""
+    place = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    return [films for number in range(bins) if len(films := np.flatnonzero(place == number))]
+
+
+def calibration_error(
+    target: Floats, probability: Floats, bins: list[NDArray[np.intp]], weight: Floats | None = None
+) -> NDArray[np.float64]:
+    """Mean gap between stated and observed frequency over bins of films, weighted by their size, [B] as `auroc`."""
+    weight = np.ones((1, len(target))) if weight is None else weight
+    apart = probability - target
+    gaps = [np.abs(weight[:, films] @ apart[films]) for films in bins]
+    return np.asarray(np.sum(gaps, axis=0) / weight.sum(axis=1))
+
+
+def sensitivity_at(
+    target: Floats, score: Floats, specificity: float, weight: Floats | None = None
+) -> NDArray[np.float64]:
+    """Best sensitivity of a threshold whose specificity is at least that, [B] as `auroc`; NaN where a side is empty."""
+    found = []
+    for up, down in _tied(target, score, weight):
+        positives, negatives = up.sum(axis=1), down.sum(axis=1)
+        spared = np.cumsum(down, axis=1) - down >= specificity * negatives[:, None] - 1e-9
+        called = np.cumsum(up[:, ::-1], axis=1)[:, ::-1]
+        whole = np.where((positives > 0) & (negatives > 0), positives, np.nan)
+        found.append(np.where(spared, called, 0).max(axis=1) / whole)
+    return np.concatenate(found)
 
 
 def resamples(patient: NDArray[np.str_], count: int, seed: int) -> NDArray[np.float64]:

@@ -12,9 +12,11 @@ from cxrd_models.evaluate.people import pseudonyms
 from cxrd_models.evaluate.places import Place
 from cxrd_models.evaluate.subgroups import Subgroup
 
-_AT = ("sensitivity", "specificity", "precision", "f1", "accuracy", "matthews")
+_AT = (
+    "sensitivity", "specificity", "precision", "f1", "accuracy", "matthews",
+    "sensitivity_at_90", "sensitivity_at_80", "brier", "calibration_error", "calibration_error_even",
+)  # fmt: skip
 _COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
-_ALONE = ("sensitivity_at_90", "sensitivity_at_80", "brier", "calibration_error", "calibration_error_even")
 _PLACE = (
     "iou", "giou", "iobb", "hausdorff_corners", "hausdorff_contour", "distance_corners", "distance_contour", "pointed",
 )  # fmt: skip
@@ -28,13 +30,12 @@ def per_class(found: Evaluation) -> str:
         "threshold",
         *_COUNTS,
         *(name for at in _AT for name in _three(at)),
-        *_ALONE,
     ]
     lines = [
         [
             area.class_id, area.positives, at.reported, *_values(area.auroc), *_values(area.within),
             *_values(area.average_precision), at.threshold, *(getattr(at, c) if at.reported else None for c in _COUNTS),
-            *(value for name in _AT for value in _values(getattr(at, name))), *(getattr(at, name) for name in _ALONE),
+            *(value for name in _AT for value in _values(getattr(at, name))),
         ]
         for area, at in zip(found.classes, found.operating, strict=True)
     ]  # fmt: skip

@@ -71,8 +71,8 @@ def class_sentence(area: ClassFigures, at: Operating) -> str:
 def calibration_sentence(at: Operating) -> str:
     """Say how far the stated probability of a class lies from what happens."""
     return (
-        f"A stated probability of {name(at.class_id)} is off by {100 * at.calibration_error:.1f} percentage points "
-        f"on average (Brier score {at.brier:.3f})."
+        f"A stated probability of {name(at.class_id)} is off by {of_hundred(at.calibration_error)} percentage points "
+        f"on average (Brier score {figure(at.brier)})."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from cxrd_models.writing import writing
 from cxrd_models.zoo.contract import ChestClassifier
 
 _MAX_NAMED = 6
+_PLAIN = "weights are read without running code: a file of torch.save(model.state_dict(), PATH)"
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
@@ -53,8 +55,12 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path} does not exist") from None
-    except Exception as fault:  # torch and pickle raise many kinds for a foreign file
-        raise WeightsError(f"{path} is not a checkpoint: {fault}") from fault
+    except UnpicklingError as fault:  # torch's own text advises to run the code in it
+        raise WeightsError(f"{path} holds no weights, or more than weights", hint=_PLAIN) from fault
+    except Exception as fault:  # torch raises many kinds for a foreign file
+        raise WeightsError(f"{path} is not a checkpoint: {fault}", hint=_PLAIN) from fault
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, not weights by name", hint=_PLAIN)
     return content
 
 
