@@ -142,4 +142,6 @@ def evaluate(  # noqa: PLR0913 - one argument for each option of the command
             typer.echo(found.model_dump_json(indent=1))
         else:
             Console().print(figures_table(found))  # the answer is for stdout, progress for stderr
+        if not found.own_data:
+            console.print("not the data set that the package was made from: it must not have learnt from these films")
         console.print(f"the whole report: {out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)

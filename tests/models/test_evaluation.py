@@ -126,6 +126,13 @@ def test_a_bundle_tells_what_was_found(striped: Path, package: Path, tmp_path: P
     assert json.loads((out / "metrics.json").read_text())["macro"]["value"] == found.macro.value
 
 
+def test_films_of_another_data_set_are_not_said_to_be_unseen(striped: Path, package: Path, tmp_path: Path) -> None:
+    """Divided anew, films to judge on may be films that were learnt: nobody here can know."""
+    found = evaluate_package(package, striped, tmp_path / "out", quiet(), Options(panels=0))
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert (False, True, False) == (found.own_data, "divided anew" in page, "has not learnt" in page)
+
+
 PANELS = ((0, "right"), (1, "right"), (2, "wrong"), (3, "wrong"))
 
 

@@ -84,6 +84,8 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
     assert outputs.heat.shape == (3, 14, 2, 2)
 
     found = evaluate_package(package, folder, tmp_path / "evaluation", quiet())
+    assert found.own_data
+    assert "whom the package has not learnt from" in (tmp_path / "evaluation" / "report.html").read_text("utf-8")
     told = json.loads((package / "evaluation" / "metrics.json").read_text())
     assert told["test"]["macro"]["value"] == found.macro.value
     assert told["leveled"]["films"] == found.films

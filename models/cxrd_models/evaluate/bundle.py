@@ -37,6 +37,9 @@ class Evaluation(Figures):
         Id and version; sha256 of the package's manifest.
     tta : bool
         Whether each film was also judged mirrored.
+    own_data : bool
+        Whether the films are of the very data set, with its splits, that the package was made from: only then is it
+        known which of them it has not learnt.
     unseen : tuple of str
         Classes of which the split has no positive film: nothing is known of them.
     operating : tuple of Operating
@@ -50,6 +53,7 @@ class Evaluation(Figures):
     package: str
     digest: str
     tta: bool
+    own_data: bool
     unseen: tuple[str, ...]
     operating: tuple[Operating, ...]
     confusion: Confusion | None
@@ -68,6 +72,8 @@ class Subject(NamedTuple):
         Of the split's films only.
     answers, groups
         Of these films, in their order.
+    data : str
+        Digest of the whole data set that they are a split of.
     """
 
     declared: PackageManifest
@@ -78,6 +84,7 @@ class Subject(NamedTuple):
     groups: Groups
     boxes: Boxes
     tta: bool
+    data: str
 
     @property
     def name(self) -> str:
@@ -115,6 +122,7 @@ def evaluation(subject: Subject, against: Against | None) -> tuple[Evaluation, t
         package=subject.name,
         digest=subject.digest,
         tta=subject.tta,
+        own_data=subject.data == declared.training.data_digest,
         unseen=tuple(name for name, seen in zip(classes, shown, strict=True) if not seen),
         operating=operating(answers, told, SEED),
         confusion=confusion(answers, SEED) if declared.exclusive else None,

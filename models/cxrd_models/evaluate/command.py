@@ -15,7 +15,6 @@ from cxrd_models.data.films import decode, load_films
 from cxrd_models.data.lungs import load_lungs
 from cxrd_models.data.manifest import SPLITS, Manifest, read_manifest
 from cxrd_models.data.own import made_for
-from cxrd_models.data.tasks import Task
 from cxrd_models.errors import DataError
 from cxrd_models.evaluate import plots, tables, words
 from cxrd_models.evaluate.answers import Answers, answer
@@ -73,7 +72,8 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
         The package or the folder cannot be used.
     """
     classifier = load(package, provider="cpu")  # figures must not depend on a driver
-    manifest = _films_of(data, made_for(package), options)
+    whole = read_manifest(data, made_for(package), needed=(_split(options.split),))
+    manifest = _films_of(whole, options)
     subject = Subject(
         declared=classifier.manifest,
         digest=classifier.ref.digest,
@@ -83,6 +83,7 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
         groups=groups_of(manifest),
         boxes=read_boxes(data, manifest.task.classes),
         tta=options.tta,
+        data=whole.digest,
     )
     against = _against(subject, options.against, watch, options) if options.against else None
     found, places = evaluation(subject, against)
@@ -104,11 +105,14 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
     return found
 
 
-def _films_of(data: Path, task: Task, options: Options) -> Manifest:
+def _split(asked: str) -> str:
+    if asked not in SPLITS:
+        raise DataError(f"split {asked!r} is not one of {', '.join(SPLITS)}")
+    return asked
+
+
+def _films_of(whole: Manifest, options: Options) -> Manifest:
     """Return the manifest of one split, or of a part of it: other films are not even decoded."""
-    if options.split not in SPLITS:
-        raise DataError(f"split {options.split!r} is not one of {', '.join(SPLITS)}")
-    whole = read_manifest(data, task, needed=(options.split,))
     rows = whole.rows_of(options.split)
     if options.films:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[: options.films])
