@@ -17,6 +17,8 @@ from pydicom import Dataset
 from pydicom.uid import DigitalXRayImageStorageForProcessing, SecondaryCaptureImageStorage
 from typer.testing import CliRunner
 
+from cxrd.demo.phantom import Anatomy
+from cxrd.demo.phantom import film as chest
 from cxrd.demo.samples import samples
 from cxrd.imaging.preprocess import Preprocess, apply
 from cxrd.pipeline import Plan, prepare
@@ -66,8 +68,16 @@ def own_capture(**changes: Any) -> Dataset:
     return dataset
 
 
+def noise(**changes: Any) -> Dataset:
+    """A frontal chest film by its header alone."""
+    dataset = film(**changes)
+    shades = np.random.default_rng(0).integers(800, 3000, (256, 240)).astype(np.uint16)
+    pixels(dataset, shades, bits_stored=12)
+    return dataset
+
+
 def test_only_what_the_daemon_would_judge_is_learnt(tmp_path: Path) -> None:
-    """Raw pixels, laterals, other parts and cxrd's own captures are left out and counted by their reasons."""
+    """Raw pixels, laterals, other parts, cxrd's own captures and what only a header calls a chest are left out."""
     films = tmp_path / "films"
     films.mkdir()
     with (tmp_path / "labels.csv").open("w", newline="") as text:
@@ -77,14 +87,14 @@ def test_only_what_the_daemon_would_judge_is_learnt(tmp_path: Path) -> None:
             who: dict[str, Any] = {"PatientID": f"P{i}", "StudyInstanceUID": f"1.2.3.{i}"}
             table.writerow((f"1.2.3.{i}", ("normal", "pneumonia")[i % 2]))
             frontal = film(**who)
-            shades = np.random.default_rng(i).integers(800, 3000, (256, 240)).astype(np.uint16)
-            pixels(frontal, shades, bits_stored=12)
+            pixels(frontal, chest(Anatomy(), rows=256, columns=224, seed=i), bits_stored=12)
             (films / f"{i}.dcm").write_bytes(encoded(frontal))
         strangers = (
             own_capture(**who),
             film(**who, SOPClassUID=DigitalXRayImageStorageForProcessing, Modality="DX"),
             film(**who, ViewPosition="LL"),
             film(**who, BodyPartExamined="HAND"),
+            noise(**who),
         )
         for i, each in enumerate(strangers, 100):
             (films / f"{i}.dcm").write_bytes(encoded(each))
@@ -92,7 +102,7 @@ def test_only_what_the_daemon_would_judge_is_learnt(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["dataset", *map(str, words)])
     assert 0 == answer.exit_code, answer.stderr
     about = json.loads((tmp_path / "out" / "dataset.json").read_text())
-    reasons = ("body_part", "colour", "for_processing", "lateral")
+    reasons = ("body_part", "colour", "for_processing", "lateral", "not_chest_film")
     assert {f"not admitted: {reason}": 1 for reason in reasons} == about["left_out"]
     assert 24 == sum(about["counts"]["films"].values())
     assert "1 left out: not admitted: for_processing" in answer.stderr

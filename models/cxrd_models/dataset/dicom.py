@@ -8,12 +8,15 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from cxrd.admission import judge
+from cxrd.admission import contradiction, judge
 from cxrd.errors import CxrdError, Refused
 from cxrd.imaging.header import read_header, text
+from cxrd.imaging.preprocess import apply
+from cxrd.inference.content import ContentCheck, load
+from cxrd.rules import SHIPPED
 from cxrd_models.data.cells import read_table
 from cxrd_models.dataset.build import Draft
-from cxrd_models.dataset.pictures import find_films, is_dicom
+from cxrd_models.dataset.pictures import find_films, is_dicom, upright_pixels
 from cxrd_models.dataset.rows import Row
 from cxrd_models.dataset.words import cell_of, column_of, parse_map, pseudonym, sex_of, task_for, years
 from cxrd_models.errors import DataError
@@ -26,7 +29,7 @@ KEYS = {
 
 
 def read_dicom(folder: Path, labels: Path, *, salt: str, task: str = "", mapping: Sequence[str] = ()) -> Draft:
-    """Read the headers of DICOM films that the daemon would judge, and join them with a table.
+    """Find the DICOM films that the daemon would judge, by header and pixels, and join them with a table.
 
     Parameters
     ----------
@@ -51,6 +54,7 @@ def read_dicom(folder: Path, labels: Path, *, salt: str, task: str = "", mapping
     words = parse_map(mapping)
     about = task_for(task, dict.fromkeys(line["label"] for line in lines), words)
     cells = _cells(labels, lines, key)
+    check = load(SHIPPED)
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
     met: set[str] = set()
@@ -60,7 +64,7 @@ def read_dicom(folder: Path, labels: Path, *, salt: str, task: str = "", mapping
         met.add(name)
         if name not in cells:
             left_out["without a label"] += 1
-        elif refused := _refused(header):
+        elif refused := _refused(path, header, check):
             left_out[f"not admitted: {refused}"] += 1
         else:
             number, word = cells[name]
@@ -74,13 +78,17 @@ def read_dicom(folder: Path, labels: Path, *, salt: str, task: str = "", mapping
     return Draft(builder="dicom", rows=tuple(rows), arguments=told, left_out=dict(+left_out))
 
 
-def _refused(header: Dataset) -> str:
+def _refused(path: Path, header: Dataset, check: ContentCheck | None) -> str:
     """Coded reason for which the daemon, by the rules that come with it, would not judge a film; "" where it would."""
     try:
-        judge(header)
+        view = judge(header).view
     except Refused as refused:
         return str(refused.reason)
-    return ""
+    if check is None:
+        return ""
+    (shown,) = check.look(apply(check.preprocess, upright_pixels(path))[None])
+    contradicted = contradiction(shown, view, SHIPPED)
+    return "" if contradicted is None else str(contradicted.reason)
 
 
 def _cells(labels: Path, lines: Sequence[dict[str, str]], key: str) -> dict[str, tuple[int, str]]:

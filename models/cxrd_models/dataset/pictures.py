@@ -132,10 +132,7 @@ def render(path: Path, out: Path) -> Path:
     DataError
         The object is no film that can be decoded.
     """
-    try:
-        pixels = display(upright(decode(path.read_bytes())).pixels, LONGER_SIDE)
-    except (OSError, CxrdError) as fault:
-        raise DataError(f"{path} cannot be read: {fault}", hint=_HINT) from fault
+    pixels = display(upright_pixels(path), LONGER_SIDE)
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     data = buffer.getvalue()
@@ -146,6 +143,14 @@ def render(path: Path, out: Path) -> Path:
         beside.write_bytes(data)
         beside.replace(target)
     return target
+
+
+def upright_pixels(path: Path) -> NDArray[np.float32]:
+    """Decode a DICOM film and put it right, 0..1 (rows, columns). Raises as :func:`render`."""
+    try:
+        return upright(decode(path.read_bytes())).pixels
+    except (OSError, CxrdError) as fault:
+        raise DataError(f"{path} cannot be read: {fault}", hint=_HINT) from fault
 
 
 def viewable(paths: Iterable[Path], out: Path) -> dict[Path, Path]:
