@@ -128,7 +128,12 @@ def test_a_bundle_tells_what_was_found(striped: Path, package: Path, tmp_path: P
 
 def test_films_of_another_data_set_are_not_said_to_be_unseen(striped: Path, package: Path, tmp_path: Path) -> None:
     """Divided anew, films to judge on may be films that were learnt: nobody here can know."""
+    old = [tmp_path / "out" / name for name in ("panel_01_right.png", "localisation.csv")]
+    old[0].parent.mkdir()
+    for file in old:
+        file.write_text("of an earlier evaluation")
     found = evaluate_package(package, striped, tmp_path / "out", quiet(), Options(panels=0))
+    assert [False, True] == [file.exists() for file in old]  # what is not written anew is gone
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert (False, True, False) == (found.own_data, "divided anew" in page, "has not learnt" in page)
 

@@ -56,6 +56,10 @@ def quiet() -> Watch:
     return Watch(None, Console(file=StringIO()))
 
 
+def gone(*_: object) -> None:
+    raise DataError("the disk is gone")
+
+
 def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: Path, write_labels: WriteLabels) -> None:
     """Train, export, load with the engine, judge: classes without films are silent and say why."""
     run, out = tmp_path / "run", tmp_path / "packages"
@@ -64,7 +68,12 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
     with pytest.raises(WeightsError, match="no finished run"):
         export_run(run, out, None, quiet())
     train(TINY, Start(folder, run, Initial("random"), resume=False, recipe="tiny"), quiet())
+    with pytest.MonkeyPatch.context() as broken, pytest.raises(DataError, match="the disk is gone"):
+        broken.setattr("cxrd_models.export.package.judge", gone)
+        export_run(run, out, None, quiet())
+    assert [] == [path for path in out.rglob("*") if path.is_file()]
     package = export_run(run, out, None, quiet())
+    assert ["tiny"] == [path.name for path in out.iterdir()]
     assert out / "tiny" / "1.0.0" == package
     reference = read_reference(package, read_package(package)[0])
     lengths = {len(values) for values in (*reference.scores.values(), *reference.inputs.values())}

@@ -6,6 +6,7 @@ import csv
 from io import StringIO
 from pathlib import Path
 
+import optuna
 import pytest
 from rich.console import Console
 
@@ -88,6 +89,22 @@ def test_a_run_is_judged_by_the_weights_that_it_keeps(tmp_path: Path) -> None:
     watch.log("probe", score=0.9)
     watch.log("epoch", score=0.8, trained=1)
     assert 0.9 == watch.best
+
+
+def test_a_run_that_was_cut_short_keeps_no_position(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody goes on with it, and its optimiser is the larger part of it."""
+
+    def hopeless(*_: object) -> None:
+        for name in ("last.pt", "best.pt"):
+            (tmp_path / "0000" / name).write_bytes(b"weights")
+        raise optuna.TrialPruned
+
+    monkeypatch.setattr(search, "train", hopeless)
+    with pytest.raises(optuna.TrialPruned):
+        search._run(tiny_recipe(), start(folder, tmp_path), optuna.trial.FixedTrial({}), quiet(tmp_path))  # type: ignore[arg-type]
+    assert ["best.pt"] == [path.name for path in (tmp_path / "0000").glob("*.pt")]
 
 
 def test_ranges_are_drawn_from_a_seed(folder: Path, tmp_path: Path) -> None:

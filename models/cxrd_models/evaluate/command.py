@@ -87,7 +87,7 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
     )
     against = _against(subject, options.against, watch, options) if options.against else None
     found, places = evaluation(subject, against)
-    out.mkdir(parents=True, exist_ok=True)
+    _make_room(out)
     _write(out / "metrics.json", found.model_dump_json(indent=1) + "\n")
     _write(out / "per_class.csv", tables.per_class(found))
     _write(out / "predictions.csv", tables.predictions(subject, scored(subject)))
@@ -103,6 +103,14 @@ def evaluate_package(package: Path, data: Path, out: Path, watch: Watch, options
         (out / f"panel_{i:02d}_{'right' if each.right else 'wrong'}.png").write_bytes(png(each.picture))
     _write(out / "report.html", report(found, subject, pictures, shown, f"{datetime.now(UTC):%Y-%m-%d}"))
     return found
+
+
+def _make_room(out: Path) -> None:
+    """Leave nothing of an earlier evaluation: pictures of another package would be taken for this one's."""
+    out.mkdir(parents=True, exist_ok=True)
+    for pattern in ("panel_*.png", "localisation.*", "roc.png", "pr.png", "reliability.png", "confusion.png"):
+        for old in out.glob(pattern):
+            old.unlink()
 
 
 def _split(asked: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,15 +106,27 @@ def export_run(
     if single_file and not finished.model.ensemble:
         raise RecipeError(f"{recipe.id} is one file already", hint="--single-file is for an ensemble of two graphs")
     traced = _trace(finished, films, precision, single_file=single_file)
-    beside = out / ".partial" / recipe.id / recipe.version  # named like a package, so that the engine loads it
-    shutil.rmtree(beside, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", dir=out) as room:
+        beside = Path(room) / recipe.id / recipe.version  # named like a package, so that the engine loads it
+        judged = _fill(beside, finished, films, traced)
+        beside.replace(target)
+    macro, size = judged.found.macro, sum(map(len, traced.files.values()))
+    silent = "; ".join(f"{s.class_id} {s.note}" for s in judged.standing if s.note)
+    told = "it reports no class" if macro.value is None else f"test AUROC {macro.value} ({macro.low} to {macro.high})"
+    watch.say(f"{target}: {size / 1e6:.1f} MB, {told}" + f" ({silent})" * bool(silent))
+    return target
+
+
+def _fill(beside: Path, finished: Finished, films: NDArray[np.uint8], traced: Traced) -> Judged:
+    """Write a package, and judge it as the daemon would load it."""
     manifest = _manifest(finished, traced)
     _write(beside, {**traced.files, MANIFEST: _json(manifest.model_dump(mode="json"))})
     judged = judge(
         load_package(beside, provider="cpu"),  # figures must not depend on a driver
         finished.manifest,
         films,
-        recipe,
+        finished.recipe,
         finished.calibrations.threshold,
         finished.baseline,
     )
@@ -123,14 +135,7 @@ def export_run(
         update={"metrics": metrics_of(judged.found), "files": {**manifest.files, **_digests(papers)}}
     )
     _write(beside, {**papers, MANIFEST: _json(manifest.model_dump(mode="json"))})
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside.replace(target)
-    shutil.rmtree(out / ".partial")
-    macro, size = judged.found.macro, sum(map(len, traced.files.values()))
-    silent = "; ".join(f"{s.class_id} {s.note}" for s in judged.standing if s.note)
-    told = "it reports no class" if macro.value is None else f"test AUROC {macro.value} ({macro.low} to {macro.high})"
-    watch.say(f"{target}: {size / 1e6:.1f} MB, {told}" + f" ({silent})" * bool(silent))
-    return target
+    return judged
 
 
 def read_run(folder: Path, data: Path | None) -> Finished:

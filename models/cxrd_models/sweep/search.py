@@ -123,6 +123,9 @@ def _run(recipe: Recipe, start: Start, trial: optuna.Trial, watch: Watch) -> flo
     except StoppedError:
         trial.set_user_attr(_STOPPED, value=True)
         raise
+    except optuna.TrialPruned:
+        (out / LAST).unlink(missing_ok=True)
+        raise
     (out / LAST).unlink(missing_ok=True)  # only the weights worth keeping are kept
     return own.best
 
