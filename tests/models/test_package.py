@@ -117,7 +117,7 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
 
 
 def test_a_packages_predictions_tell_which_films_are_one_patients(folder: Path, write_labels: WriteLabels) -> None:
-    """By pseudonyms, so that the gate of a promotion draws patients, not films."""
+    """By numbers that lead nowhere, so that the gate of a promotion draws patients, not films."""
     rows = [tuple(line.split(",")) for line in (folder / "labels.csv").read_text().splitlines()[1:]]
     write_labels(
         folder, [(file, split, f"secret-{i // 8}-{split}", *rest) for i, (file, split, _, *rest) in enumerate(rows)]
@@ -137,6 +137,10 @@ def test_a_packages_predictions_tell_which_films_are_one_patients(folder: Path, 
     trial = parse_trial(text, "here")
     assert ("secret" in text, 6, 3) == (False, len(trial.films), len(set(trial.patients)))
     assert trial.patients[0::2] == trial.patients[1::2]
+    again = manifest.model_copy(
+        update={"films": tuple(film.model_copy(update={"patient": f"of {film.patient}"}) for film in manifest.films)}
+    )
+    assert text == predictions(again, "test", scored)  # what is written follows from no patient's name
 
 
 def test_a_package_tells_no_path_of_its_maker(root: Path) -> None:

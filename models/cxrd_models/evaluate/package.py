@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cxrd_models.data.manifest import Manifest
 from cxrd_models.evaluate.figures import Scored
-from cxrd_models.evaluate.people import pseudonyms
+from cxrd_models.evaluate.people import numbered
 
 RunGraph = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 """Films [n, 1, H, W] float32 in 0..1 to (logits, probs, heat)."""
@@ -49,11 +49,11 @@ def score(
 
 
 def predictions(manifest: Manifest, split: str, scored: Scored) -> str:
-    """Return CSV with a line per film of a split: file, patient's pseudonym, then truth and probability of each class.
+    """Return CSV with a line per film of a split: file, patient's number, then truth and probability of each class.
 
     The gate of a promotion draws films by patient, so it has to know which belong together.
     """
-    who = pseudonyms(manifest)
+    who = numbered(manifest)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["file", "patient", *(f"{kind}_{name}" for name in scored.classes for kind in ("true", "p"))])

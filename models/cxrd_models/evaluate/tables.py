@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from cxrd_models.evaluate.bundle import Evaluation, Subject
 from cxrd_models.evaluate.figures import Estimate, Scored
-from cxrd_models.evaluate.people import pseudonyms
+from cxrd_models.evaluate.people import numbered
 from cxrd_models.evaluate.places import Place
 from cxrd_models.evaluate.subgroups import Subgroup
 
@@ -43,10 +43,10 @@ def per_class(found: Evaluation) -> str:
 
 
 def predictions(subject: Subject, scored: Scored) -> str:
-    """Return a line for each film: file, pseudonym of the patient, then truth, probability and logit of each class."""
+    """Return a line for each film: file, number of the patient, then truth, probability and logit of each class."""
     heading = ["file", "patient", *(f"{kind}_{name}" for name in scored.classes for kind in ("true", "p", "logit"))]
     lines = []
-    for i, (film, patient) in enumerate(zip(subject.manifest.films, pseudonyms(subject.manifest), strict=True)):
+    for i, (film, patient) in enumerate(zip(subject.manifest.films, numbered(subject.manifest), strict=True)):
         trios = zip(scored.target[i], scored.probability[i], subject.answers.logits[i], strict=True)
         lines.append([film.told, patient, *(x for y, p, z in trios for x in (int(y), f"{p:.5f}", f"{z:.5f}"))])
     return _text(heading, lines)
