@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 from enum import StrEnum
-from typing import Any, Literal
+from hashlib import sha256
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -278,7 +279,8 @@ class StudyAnalysis(Value):
         Films that were refused; reports name them, and no digest covers them: a late lateral makes no new result.
     input_digest, model_digest, config_digest : str
         sha256 (hex) of the analysed films' hashes, of the model set, of the report configuration.
-        Results and their UIDs are functions of these three (engine.md §6), never of time.
+        Results and their UIDs are functions of these three (engine.md §6), never of time. An answer that is given
+        again has another ``config_digest``; see :meth:`after`.
     """
 
     study_uid: str
@@ -288,6 +290,16 @@ class StudyAnalysis(Value):
     input_digest: str
     model_digest: str
     config_digest: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same answer as another one of its study."""
+        return self.input_digest, self.model_digest, self.config_digest
+
+    def after(self, other: tuple[str, str, str]) -> Self:
+        """Give the same answer again in the place of another (its key): objects of this one get UIDs of their own."""
+        digest = sha256("\0".join((self.config_digest, *other)).encode()).hexdigest()
+        return self.model_copy(update={"config_digest": digest})
 
     @property
     def sources(self) -> dict[str, str]:

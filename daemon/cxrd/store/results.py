@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, case, exists, func, insert, select, upda
 
 from cxrd.errors import Reason
 from cxrd.findings import ArtefactKind, StudyAnalysis, jsonable
-from cxrd.store import audit, jobs, remnants, schema, studies
+from cxrd.store import audit, jobs, remnants, schema, studies, turns
 from cxrd.store.audit import What
 from cxrd.store.outstanding import delivery_key, is_waited_for
 from cxrd.store.schema import InstanceState, JobKind, JobState, StudyState
@@ -105,32 +105,21 @@ def record_inference(connection: Connection, now: float, analysis: StudyAnalysis
     Returns
     -------
     int or None
-        Its id; None when the same films, models and configuration are answered already.
+        Its id; None when the newest result has the same films, models and configuration.
     """
-    row = {
-        "study_uid": analysis.study_uid,
-        "input_digest": analysis.input_digest,
-        "model_digest": analysis.model_digest,
-        "config_digest": analysis.config_digest,
-        "output": jsonable(analysis),
-        "at": now,
-    }
-    made = connection.execute(
-        jobs.dialect_insert(connection, schema.inference)
-        .values(**row)
-        .on_conflict_do_nothing(index_elements=["study_uid", "input_digest", "model_digest", "config_digest"])
-        .returning(schema.inference.c.id)
-    ).scalar()
-    if made is None:
+    taken = turns.taking(connection, analysis)
+    if taken is None:
         settle(connection, now, analysis.study_uid)
         return None
+    detail = dict(zip(("input_digest", "model_digest", "config_digest"), taken.key, strict=True))
+    row = {"study_uid": taken.study_uid, **detail, "output": jsonable(taken), "at": now}
+    made = connection.execute(insert(schema.inference).values(**row).returning(schema.inference.c.id)).scalar_one()
     if shown := [film for film in analysis.films if film.preview]:
         previews = [{"inference_id": made, "sop_uid": f.film.sop_uid, "sha256": f.preview} for f in shown]
         connection.execute(insert(schema.preview), previews)
     if analysis.refusal:
         return int(made)
     _study(connection, analysis.study_uid, StudyState.ANALYSED)
-    detail = {name: row[name] for name in ("input_digest", "model_digest", "config_digest")}
     audit.record(connection, now, What.STUDY_ANALYSED, analysis.study_uid, {**detail, "films": len(analysis.films)})
     for film in (f.film for f in analysis.films if f.film.inverted):
         what = {"reason": str(Reason.INVERTED), "detail": "shown and judged the other way round", "inference": made}

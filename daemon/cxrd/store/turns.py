@@ -8,13 +8,35 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from cxrd.store import jobs, schema
+from cxrd.findings import StudyAnalysis
+from cxrd.store import jobs, schema, studies
 from cxrd.store.jobs import Claim
 from cxrd.store.schema import JobState
 
 _job = schema.job.c
 _WAITING = (JobState.READY, JobState.DELAYED)
 _WHY = "an earlier result of the study goes first"
+
+
+def taking(connection: Connection, analysis: StudyAnalysis) -> StudyAnalysis | None:
+    """What is to be recorded of an analysis, so that the newest result of its study says what the node says now.
+
+    Rules or models may be changed and changed back: an answer that another one has replaced is given again, after that.
+
+    Returns
+    -------
+    StudyAnalysis or None
+        The analysis, with a digest of its own where an earlier result has its key; None where the newest says the same.
+    """
+    studies.hold(connection, analysis.study_uid)
+    i = schema.inference.c
+    theirs = select(i.input_digest, i.model_digest, i.config_digest).where(i.study_uid == analysis.study_uid)
+    keys = [(row[0], row[1], row[2]) for row in connection.execute(theirs.order_by(i.id.desc()))]
+    if analysis.key not in keys:
+        return analysis
+    if keys[0] in {analysis.key, *(analysis.after(key).key for key in keys[1:2])}:
+        return None
+    return analysis.after(keys[0])
 
 
 def must_wait(connection: Connection, held: Claim) -> bool:

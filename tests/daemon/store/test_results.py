@@ -54,6 +54,22 @@ def test_an_answer_that_is_known_brings_back_the_state_it_had_reached(database: 
         store_all(database, made, "pacs")
 
 
+def test_an_answer_that_another_one_replaced_is_given_again(database: Database) -> None:
+    """Rules are changed and changed back: the newest result says what the node says now, under a digest of its own."""
+    arrive(database)
+    said = []
+    with database.write() as connection:
+        for digest in "abaabba":
+            made = results.record_inference(connection, database.now(connection), analysis(digest))
+            said.append((digest, made))
+        kept = [results.inference(connection, number).analysis for number in range(1, 6)]
+    assert [("a", 1), ("b", 2), ("a", 3), ("a", None), ("b", 4), ("b", None), ("a", 5)] == said
+    assert ["a", "b", "a", "b", "a"] == [one.input_digest[0] for one in kept]
+    assert 5 == len({(one.input_digest, one.config_digest) for one in kept})
+    assert {analysis().films} == {one.films for one in kept}
+    assert ["c" * 64] * 2 == [one.config_digest for one in kept[:2]]
+
+
 def test_a_delivery_is_told_once(database: Database) -> None:
     """A resend's second analysis, and an older report that arrives last, add nothing to the trail."""
     arrive(database)

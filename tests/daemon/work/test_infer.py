@@ -279,12 +279,15 @@ def test_a_correction_stands_in_the_trail(database: Database, payload: PayloadSt
 def test_a_study_that_is_requeued_under_other_rules_gets_the_answer_of_those(
     database: Database, payload: PayloadStore, tmp_path: Path
 ) -> None:
-    """What is recorded, and so reported, is what the image's row says; the same rules again record nothing anew."""
+    """What is recorded, and so reported, is what the image's row says; the same rules again record nothing anew.
+
+    Rules that were in force before are others too: the answer that they gave was replaced meanwhile.
+    """
     models = [load(make_package(tmp_path / "models"), "cpu")]
     inverted = pydicom.dcmread(BytesIO(samples("p", rows=256)["normal"]))
     inverted.PhotometricInterpretation, inverted.PresentationLUTShape = "MONOCHROME1", "INVERSE"
     send(database, payload, inverted)
-    for inversion in ("note", "correct", "correct"):
+    for inversion in ("correct", "note", "note", "correct", "correct"):
         rules = Settings(admission=Admission(inversion=inversion))
         infer(database, InferHandler(database, payload, models, Decoders(0, 10), rules, Metrics()))
         with database.write() as connection:
@@ -295,7 +298,10 @@ def test_a_study_that_is_requeued_under_other_rules_gets_the_answer_of_those(
             results.inference(connection, number).analysis
             for (number,) in rows(database, "SELECT id FROM inference ORDER BY id")
         ]
-    assert [False, True] == [study.films[0].film.inverted for study in found]
+    assert [True, False, True] == [study.films[0].film.inverted for study in found]
+    assert [("build:1",), ("build:2",), ("build:3",)] == rows(
+        database, "SELECT dedupe FROM job WHERE kind = 'build' ORDER BY id"
+    )
     assert [("admitted", "the greys were inverted against the header, and are shown the other way round")] == rows(
         database, "SELECT state, detail FROM instance"
     )
