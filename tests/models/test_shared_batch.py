@@ -122,9 +122,9 @@ def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None
 
 
 def test_two_processes_judge_the_weights_that_are_kept(folder: Path, tmp_path: Path) -> None:
-    """Each has seen other films, and a batch norm remembers them: the validation loss is that of one set of weights."""
+    """Each has seen other films, which a norm remembers, and one began elsewhere: one set of weights is judged."""
     out = tmp_path / "both"
-    shared("Normed", folder, out)
+    shared("Astray", folder, out)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
     best = max((line for line in log if line["event"] == "epoch"), key=lambda line: line["score"])
     manifest = read_manifest(folder, NIH14)

@@ -185,6 +185,22 @@ def test_a_class_without_films_does_not_outweigh_the_others(folder: Path, tmp_pa
     assert found["Mass"] / found["Effusion"] == pytest.approx(share["Effusion"] / share["Mass"])
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"architecture": "medconvformer"}, "classes that exclude each other, task nih14 has none"),
+        ({"architecture": "deit_scm", "preprocess": {"height": 70, "width": 70}}, "films of 70 x 70 pixels"),
+    ],
+    ids=["ensemble", "size"],
+)
+def test_an_architecture_that_does_not_fit_is_refused(
+    options: dict[str, Any], told: str, folder: Path, tmp_path: Path
+) -> None:
+    """A blend of one class is always sure of it, and a film that is no whole number of cells ended in a traceback."""
+    with pytest.raises(RecipeError, match=told):
+        train(tiny_recipe(phases=[PHASE], **options), start(folder, tmp_path), quiet(tmp_path))
+
+
 def test_mixup_blends_films_labels_and_lungs_alike() -> None:
     """A blend of two films is labelled as one, and known only where both are; the memory takes no blend."""
     image = torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])

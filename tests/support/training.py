@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,15 @@ class Normed(Tiny):
     def __init__(self, classes: tuple[str, ...]) -> None:
         super().__init__(classes)
         self.head = nn.Sequential(nn.BatchNorm1d(16), nn.Linear(16, len(classes)))
+
+
+class Astray(Normed):
+    """`Normed` that begins with other weights in each process."""
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        super().__init__(classes)
+        with torch.no_grad():
+            next(self.parameters()).add_(0.1 * int(os.environ.get("RANK", "0")))
 
 
 class Steep(Tiny):

@@ -49,11 +49,13 @@ def fit(job: Job, *, resume: bool) -> None:
 
 def _begun(job: Job, average: Average) -> Position:
     """Return the first position; with a probe, its head is the first to be kept, and the one to beat."""
+    if job.recipe.probe is not None:
+        job.watch.say("the head begins as a regression on the published features ...")
+        probe.begin(job, job.recipe.probe)
+    job.ranks.follow(job.model.state_dict().values())
+    average.model.load_state_dict(job.model.state_dict())
     if job.recipe.probe is None:
         return Position()
-    job.watch.say("the head begins as a regression on the published features ...")
-    probe.begin(job, job.recipe.probe)
-    average.model.load_state_dict(job.model.state_dict())
     judged = validate(job, job.model)
     _save(job, BEST, {"model": job.model.state_dict(), "identity": job.identity})
     position = Position(best=judged.score, bar=judged.score)

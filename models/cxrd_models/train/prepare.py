@@ -68,6 +68,7 @@ def prepare(recipe: Recipe, start: Start, watch: Watch, ranks: Ranks = ALONE) ->
     _refuse_blind(recipe, manifest)
     model = new_model(recipe, manifest, pretrained=start.init.kind == "imagenet" and not start.resume)
     _refuse_idle(recipe, model)
+    _refuse_unlike(recipe, model, manifest.task)
     device = device_of(ranks)
     torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
     if not start.resume:
@@ -109,6 +110,20 @@ def _refuse_idle(recipe: Recipe, model: ChestClassifier) -> None:
         if isinstance(phase.class_weights, dict) and set(phase.class_weights) != set(model.classes):
             told = f"phase {phase.name}: class_weights are of {', '.join(phase.class_weights)}"
             raise RecipeError(told, hint=f"one for each of {', '.join(model.classes)}")
+
+
+def _refuse_unlike(recipe: Recipe, model: ChestClassifier, task: Task) -> None:
+    """An ensemble blends shares of one whole, and a grid of cells must fit the film."""
+    if model.ensemble and not task.exclusive:
+        told = f"{recipe.architecture} is for classes that exclude each other, task {task.id} has none"
+        raise RecipeError(told, hint="the other architectures judge each class for itself")
+    film = torch.zeros(1, 1, *recipe.grid)
+    try:
+        with torch.inference_mode():
+            model.eval()(film, film)
+    except RuntimeError as fault:
+        told = f"{recipe.architecture} cannot judge films of {recipe.grid[0]} x {recipe.grid[1]} pixels: {fault}"
+        raise RecipeError(told, hint="preprocess.height and width: multiples of 32, 224 say") from fault
 
 
 def _refuse_blind(recipe: Recipe, manifest: Manifest) -> None:

@@ -46,6 +46,12 @@ class Ranks(NamedTuple):
         for parameter, part in zip(learning, torch.split(flat, [p.numel() for p in learning]), strict=True):
             parameter.grad = part.view_as(parameter)
 
+    def follow(self, held: Iterable[Tensor]) -> None:
+        """Replace tensors by those of the first process: a regression on another GPU may end a little elsewhere."""
+        if self.world > 1:
+            for each in held:
+                distributed.broadcast(each, 0)
+
     def average(self, held: Iterable[Tensor]) -> None:
         """Replace tensors by their mean over all processes."""
         if self.world == 1:
