@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -94,6 +95,14 @@ def test_what_a_system_left_beside_the_films_is_no_film(kermany: Path, tmp_path:
         (kermany / name).write_bytes(b"no film")
     assert 0 == dataset("folder", kermany, "--out", tmp_path / "out").exit_code
     assert 30 == len(rows_of(tmp_path / "out"))
+
+
+def test_a_name_in_another_encoding_is_told_before_a_film_is_read(kermany: Path, tmp_path: Path) -> None:
+    """As an archive from Windows leaves it; it ended in a traceback when all films had been read."""
+    folder = os.fsencode(kermany) + b"/train/NORMAL/"
+    os.rename(folder + os.listdir(folder)[0], folder + b"Gr\xf6\xdfe.jpeg")  # noqa: PTH104, PTH208 - names in bytes
+    answer = dataset("folder", kermany, "--out", tmp_path / "out")
+    assert (2, True) == (answer.exit_code, "is not UTF-8" in answer.stderr), answer.stderr
 
 
 def test_an_expression_finds_the_patient_and_a_map_the_class(classes: Path, tmp_path: Path) -> None:

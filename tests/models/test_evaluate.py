@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from cxrd_models.evaluate.calibration import calibrate, operating_points
 from cxrd_models.evaluate.curves import reliability
 from cxrd_models.evaluate.figures import Scored, figures
+from cxrd_models.evaluate.operating import operating
 from cxrd_models.evaluate.scores import (
     auroc,
     auroc_within,
@@ -92,6 +93,17 @@ def test_resampling_draws_patients_whole() -> None:
     assert np.array_equal(drawn[:, 0], drawn[:, 1])
     assert np.array_equal(drawn[:, 3], drawn[:, 5])
     assert (drawn[:, 0] + drawn[:, 2] + drawn[:, 3]).tolist() == [3.0] * 50
+
+
+def test_one_patient_has_no_interval() -> None:
+    """However many films there are of one: an interval without width would claim to know."""
+    target, score = TARGET[:, None].astype(np.float32), np.asarray(1 / (1 + np.exp(-SCORE)))[:, None]
+    alone = np.array(["p"] * len(target))
+    scored = Scored(("a",), target, score, None, alone, alone, (0.5,))
+    (found,) = figures("test", scored, ("a",), seed=1).classes
+    (at,) = operating(scored, (True,), seed=1)
+    for estimate in (found.auroc, found.within, found.average_precision, at.sensitivity, at.f1, at.brier):
+        assert (True, None, None) == (estimate.value is not None, estimate.low, estimate.high)
 
 
 def test_calibration_keeps_the_order_and_states_the_frequency() -> None:

@@ -59,13 +59,21 @@ def find_films(folder: Path) -> list[Path]:
     Raises
     ------
     DataError
-        The folder is missing or holds none.
+        The folder is missing or holds none, or a name is no text.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
     found = sorted(path for path in folder.rglob("*") if not hidden(path, folder) and is_film(path) and path.is_file())
     if not found:
         raise DataError(f"{folder} holds no film", hint="films are .png, .jpg, .jpeg or DICOM files")
+    for path in found:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            told = f"the name of {str(path)!a} is not UTF-8, and no table can hold it"
+            raise DataError(
+                told, hint="rename it; for a whole folder: convmv -r -f latin1 -t utf8 --notest DIR"
+            ) from None
     return found
 
 

@@ -131,9 +131,14 @@ def sensitivity_at(
 
 
 def resamples(patient: NDArray[np.str_], count: int, seed: int) -> NDArray[np.float64]:
-    """[count, n] multiplicities of films when *patients* are drawn with replacement."""
+    """[count, n] multiplicities of films when *patients* are drawn with replacement.
+
+    NaN, and so no interval, where there is but one patient: drawn again and again it would give one without width.
+    """
     _, who = np.unique(patient, return_inverse=True)
     people = int(who.max()) + 1
+    if people == 1:
+        return np.full((count, len(who)), np.nan)
     drawn = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=count)
     return drawn[:, who].astype(np.float64)
 
