@@ -205,7 +205,7 @@ def cancel(connection: Connection, now: float, job_id: int, *, actor: str) -> st
     str or None
         The state that keeps it from being cancelled, "" when it is cancelled, None when there is no such job.
     """
-    row = connection.execute(select(schema.job).where(_job.id == job_id).with_for_update()).first()
+    row = next(iter(_locked(connection, [_job.id == job_id])), None)
     if row is None:
         return None
     if row.state not in _WAITING:

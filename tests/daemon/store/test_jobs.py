@@ -320,27 +320,6 @@ def test_the_same_job_is_added_once(database: Database) -> None:
     assert [True, False] == [add(), add()]
 
 
-def test_a_study_without_dead_jobs_is_analysed_anew_on_request(database: Database) -> None:
-    """Requeue after a change of models or configuration."""
-    arrive(database, 1)
-    finish(database, claim(database)[0])
-    with database.write() as connection:
-        assert 1 == interventions.requeue(connection, database.now(connection), study_uid=STUDY, actor="operator")
-    assert [("ready", 2)] == rows(database, "SELECT state, rev FROM job")
-
-
-def test_a_study_at_work_or_unknown_is_not_requeued(database: Database) -> None:
-    """Nothing is taken from a worker's hands, and nothing is told that did not happen."""
-    arrive(database, 1)
-    claim(database)
-    with database.write() as connection:
-        now = database.now(connection)
-        found = [interventions.requeue(connection, now, study_uid=uid, actor="operator") for uid in (STUDY, "1.9")]
-    assert [0, 0] == found
-    assert [("leased",)] == rows(database, "SELECT state FROM job")
-    assert [] == rows(database, "SELECT what FROM audit WHERE what = 'job_requeued'")
-
-
 def test_a_newer_versions_job_is_left_alone(database: Database) -> None:
     """While a node is upgraded, an old worker does not read what it cannot know."""
     arrive(database, 1)
