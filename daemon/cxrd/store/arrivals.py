@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, case, insert, select, update
 
 from cxrd.errors import Reason
 from cxrd.store import audit, backfills, carriers, jobs, schema, studies
@@ -14,6 +15,16 @@ from cxrd.store.schema import FINISHED, InstanceState, StudyState
 
 UID_LENGTH = 64
 """Characters of a UID at most (PS3.5 section 9.1)."""
+
+NAMES = ("accession", "patient_id", "study_date")
+"""What a study is looked for by."""
+
+RETURNED = {
+    "state": InstanceState.REFUSED,
+    "reason": str(Reason.SOP_CLASS),
+    "detail": "a result of this node, come back",
+}
+"""What is said of our own result that an archive forwards with its study: no reason to analyse that anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +107,27 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
             detail=detail,
         )
         return Received.CONFLICT
-    connection.execute(insert(schema.instance).values(**_instance(now, arrival)))
+    if _is_ours(connection, arrival.sop_uid):
+        connection.execute(insert(schema.instance).values(_instance(now, arrival) | RETURNED))
+    else:
+        connection.execute(insert(schema.instance).values(_instance(now, arrival)))
+        _work_on_study(connection, now, arrival)
+    stored = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
+    audit.record(connection, now, What.INSTANCE_STORED, arrival.sop_uid, stored)
+    return Received.STORED
+
+
+def _is_ours(connection: Connection, sop_uid: str) -> bool:
+    a = schema.artefact.c
+    return connection.execute(select(a.sop_uid).where(a.sop_uid == sop_uid)).first() is not None
+
+
+def _work_on_study(connection: Connection, now: float, arrival: Arrival) -> None:
+    """Have a study analysed that has a new image, when it is complete."""
     study = schema.study
-    changed = {"last_at": now, "state": StudyState.RECEIVED, "reason": ""}
+    changed: dict[str, Any] = {"last_at": now, "state": StudyState.RECEIVED, "reason": ""}
+    for name in NAMES:  # an object without them may have been the first to come
+        changed[name] = case((study.c[name] == "", getattr(arrival, name)), else_=study.c[name])
     if arrival.stat:
         changed["stat"] = True
     connection.execute(update(study).where(study.c.uid == arrival.study_uid).values(**changed))
@@ -119,9 +148,6 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
             quiet_period_s=arrival.quiet_period_s,
             hold_s=arrival.hold_s,
         )
-    stored = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
-    audit.record(connection, now, What.INSTANCE_STORED, arrival.sop_uid, stored)
-    return Received.STORED
 
 
 def _known(connection: Connection, sop_uid: str) -> Row[str, str, float | None] | None:
