@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from cxrd.backfill.archive import DESTINATION_UNKNOWN, Found, Link
 from cxrd.backfill.slices import Slice, within
 from cxrd.crashpoints import reach
-from cxrd.delivery.sender import echo
+from cxrd.delivery.sender import is_there
 from cxrd.errors import ConfigError, DeliveryError
 from cxrd.peers import Archive
 from cxrd.settings import Settings
@@ -82,7 +82,7 @@ class Fetcher:
             raise ConfigError(f"archive {claim.lane} is not configured any more", hint="configure it, or cancel")
         with self._database.read() as connection:
             knock = lanes.must_knock(connection, claim.lane)
-        if knock and not echo(archive, self._settings.dicom.ae_title):
+        if knock and not is_there(archive, self._settings.dicom.ae_title):
             return self._away(claim, DeliveryError("it does not answer a C-ECHO", retryable=True))
         with ExitStack() as opened:
             try:

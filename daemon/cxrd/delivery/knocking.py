@@ -6,7 +6,7 @@ from random import random
 
 from sqlalchemy import Connection
 
-from cxrd.delivery.sender import echo
+from cxrd.delivery.sender import is_there
 from cxrd.peers import Peer
 from cxrd.store import jobs, lanes
 from cxrd.store.database import Database
@@ -17,7 +17,7 @@ def knock(database: Database, claim: jobs.Claim, peer: Peer, calling_ae: str) ->
     """Ask the peer of a claim, if that must be: None when it may be worked for, else what is to be written down."""
     with database.read() as connection:
         closed = lanes.must_knock(connection, claim.lane)
-    if not closed or echo(peer, calling_ae):
+    if not closed or is_there(peer, calling_ae):
         return None
 
     def effect(connection: Connection, now: float) -> None:

@@ -34,6 +34,8 @@ DUPLICATE_SOP_INSTANCE = 0x0111
 STORED = frozenset({"Success", "Warning"})
 """Categories of status after which a peer has the object: a warning says that it did as asked (PS3.7 C.3, C.4)."""
 
+NO_ECHO = "the peer accepts no C-ECHO"
+
 EventHandler = tuple[evt.EventType, Callable[[evt.Event], Any]]
 
 
@@ -157,6 +159,11 @@ def echo(destination: Peer, calling_ae: str) -> bool:
     return not echo_fault(destination, calling_ae)
 
 
+def is_there(peer: Peer, calling_ae: str) -> bool:
+    """Whether the peer takes associations: it answers a C-ECHO, or says that it accepts none from us."""
+    return echo_fault(peer, calling_ae) in {"", NO_ECHO}
+
+
 def echo_fault(destination: Peer, calling_ae: str) -> str:
     """Why the peer does not answer a C-ECHO, "" when it does."""
     try:
@@ -165,7 +172,7 @@ def echo_fault(destination: Peer, calling_ae: str) -> str:
         return str(error)
     if not association.is_established:
         refused = bool(association.rejected_contexts)
-        return "the peer accepts no C-ECHO" if refused else unreachable(association, handshake)[2]
+        return NO_ECHO if refused else unreachable(association, handshake)[2]
     answer = association.send_c_echo()
     association.release()
     if "Status" not in answer:

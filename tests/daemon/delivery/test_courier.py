@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from sqlalchemy import text
 
 from cxrd.delivery.courier import Courier
-from cxrd.demo.pacs import SUCCESS
+from cxrd.delivery.sender import echo
+from cxrd.demo.pacs import SUCCESS, StandInPacs
 from cxrd.errors import PayloadLost
 from cxrd.settings import Settings
 from cxrd.store import interventions, lanes
@@ -101,6 +103,26 @@ def test_a_pacs_that_is_down_is_left_alone_and_asked_again(
         assert later(database, courier(database, payload, pacs.port), seconds=10000)
     assert ("done", "delivered") == state(database)
     assert [(0, 0.0)] == rows(database, "SELECT fails, open_until FROM dest")
+
+
+def test_a_pacs_that_accepts_no_echo_is_there_all_the_same(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """It was away; now it takes the association and refuses Verification, and would be left alone for ever."""
+    uid = waiting(database, payload)
+    carry = courier(database, payload, free_port())
+    for _ in range(lanes.FAILURES_TO_CLOSE):
+        deliver(database, carry)
+    (tmp_path / "pacs").mkdir()
+    pacs = StandInPacs(tmp_path / "pacs", "PACS")
+    pacs._ae.remove_supported_context(Verification)
+    pacs.start()
+    try:
+        assert not echo(courier(database, payload, pacs.port)._destinations["pacs"], "CXRD")
+        assert later(database, courier(database, payload, pacs.port), seconds=1000)
+    finally:
+        pacs.stop()
+    assert {uid: 1} == dict(pacs.receipts)
 
 
 def test_an_earlier_result_never_arrives_after_a_later_one(
