@@ -7,8 +7,8 @@ need. Status codes and what they mean to a sender:
 0x0000 durable: bytes fsynced, rows committed; the sender may forget the object
 0xA700 out of resources (disk, database, size): nothing is kept, the sender must keep it and try again
 0xB007 durable, but kept aside: the header cannot be read or contradicts the request, or the SOP Instance
-       UID is here with other bytes. A warning counts as stored, so nothing is lost, and the sender's log says
-       that a person should look
+       UID is here with other bytes, of an image that was not refused. A warning counts as stored, so nothing
+       is lost, and the sender's log says that a person should look
 0xC000 the listener failed in a way it does not know; nothing is acknowledged
 ====== =====================================================================================================
 """

@@ -80,17 +80,20 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
     -------
     Received
         STORED; DUPLICATE when the same bytes are here already (nothing changes); CONFLICT when the SOP
-        Instance UID is here with other bytes (kept aside, nothing is overwritten). Bytes that retention has given up
-        are overwritten by none: whichever come again take their place.
+        Instance UID is here with other bytes (kept aside, nothing is overwritten). Other bytes take the place of those
+        that retention has given up, and of an image that was refused, whose first bytes are kept aside then.
     """
     known = _known(connection, arrival.sop_uid)
     if known is None or _fits(known, arrival):  # a conflict makes no study
         _hold_study(connection, now, arrival)
         known = _known(connection, arrival.sop_uid)
     if known is not None and _fits(known, arrival):
+        same = known.sha256 == arrival.sha256
         if known.removed_at is not None:
             _restore(connection, now, arrival)
-        return Received.DUPLICATE if known.sha256 == arrival.sha256 else Received.STORED
+        elif not same:
+            _correct(connection, now, arrival, known)
+        return Received.DUPLICATE if same else Received.STORED
     if known is not None:
         detail = (
             "an object with this SOP Instance UID and other bytes is here already; both are kept, the first is used"
@@ -112,9 +115,13 @@ def receive(connection: Connection, now: float, arrival: Arrival) -> Received:
     else:
         connection.execute(insert(schema.instance).values(_instance(now, arrival)))
         _work_on_study(connection, now, arrival)
+    _told_stored(connection, now, arrival)
+    return Received.STORED
+
+
+def _told_stored(connection: Connection, now: float, arrival: Arrival) -> None:
     stored = {"study": arrival.study_uid, "sha256": arrival.sha256, "size": arrival.size, "source": arrival.source}
     audit.record(connection, now, What.INSTANCE_STORED, arrival.sop_uid, stored)
-    return Received.STORED
 
 
 def _is_ours(connection: Connection, sop_uid: str) -> bool:
@@ -150,15 +157,38 @@ def _work_on_study(connection: Connection, now: float, arrival: Arrival) -> None
         )
 
 
-def _known(connection: Connection, sop_uid: str) -> Row[str, str, float | None] | None:
-    i = schema.instance.c
-    return connection.execute(select(i.sha256, i.study_uid, i.removed_at).where(i.sop_uid == sop_uid)).first()
+def _known(connection: Connection, sop_uid: str) -> Row[Any] | None:
+    return connection.execute(select(schema.instance).where(schema.instance.c.sop_uid == sop_uid)).first()
 
 
-def _fits(known: Row[str, str, float | None], arrival: Arrival) -> bool:
-    """Whether an arrival is the instance that is known: an archive gives it back in another encoding than it got it."""
-    same = known.sha256 == arrival.sha256
-    return same or (known.removed_at is not None and known.study_uid == arrival.study_uid)
+def _fits(known: Row[Any], arrival: Arrival) -> bool:
+    """Whether an arrival is, or may take the place of, the instance that is known.
+
+    An archive gives a film back in another encoding than it got it; and whoever corrects a header, as a refusal asks,
+    seldom gives the image another UID.
+    """
+    corrected = known.state == InstanceState.REFUSED and known.detail != RETURNED["detail"]
+    open_to_others = known.removed_at is not None or corrected
+    return bool(known.sha256 == arrival.sha256 or (open_to_others and known.study_uid == arrival.study_uid))
+
+
+def _correct(connection: Connection, now: float, arrival: Arrival, known: Row[Any]) -> None:
+    """Take an image that was refused as it comes now; how it was before is kept aside."""
+    quarantine(
+        connection,
+        now,
+        sop_uid=known.sop_uid,
+        study_uid=known.study_uid,
+        sha256=known.sha256,
+        size=known.size,
+        source=known.source,
+        reason=known.reason,
+        detail=f"{known.detail}; it came again with other bytes, which are judged in its place",
+    )
+    mine = schema.instance.c.sop_uid == arrival.sop_uid
+    connection.execute(update(schema.instance).where(mine).values(_instance(now, arrival) | {"rev": known.rev + 1}))
+    _work_on_study(connection, now, arrival)
+    _told_stored(connection, now, arrival)
 
 
 def _priority(connection: Connection, study_uid: str, *, urgent: bool) -> int:
@@ -218,7 +248,7 @@ def quarantine(  # noqa: PLR0913 - each is a column
     sha256: str,
     size: int,
     source: str,
-    reason: Reason,
+    reason: str,
     detail: str,
 ) -> None:
     """Keep an object aside with its reason; the same object again adds no row."""

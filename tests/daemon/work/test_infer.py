@@ -21,6 +21,7 @@ from cxrd.pipeline import Plan
 from cxrd.rules import Admission
 from cxrd.settings import Settings, Work
 from cxrd.store import results, views
+from cxrd.store.arrivals import Received
 from cxrd.store.database import Database
 from cxrd.store.interventions import requeue
 from cxrd.store.payload import PayloadStore
@@ -191,6 +192,41 @@ def send(database: Database, payload: PayloadStore, *films: Dataset) -> None:
         sha256 = payload.put(encoded(one))
         named = {"sop_uid": str(one.SOPInstanceUID), "study_uid": str(one.StudyInstanceUID)}
         arrive(database, number, sha256=sha256, **named)
+
+
+def test_a_refused_image_that_comes_corrected_is_judged(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """As its refusal asks: corrected in the PACS, it keeps its UID. How it was before is kept aside with its reason."""
+    wrong = film(ViewPosition="LL")
+    send(database, payload, wrong)
+    infer(database, handler)
+    assert [("done", "refused")] == states(database)
+    right = film(**{k: wrong[k].value for k in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")})
+    before = payload.put(encoded(wrong))
+    named = {"sop_uid": str(wrong.SOPInstanceUID), "study_uid": str(wrong.StudyInstanceUID)}
+    assert [Received.STORED] == arrive(database, sha256=payload.put(encoded(right)), **named)
+    infer(database, handler)
+    assert [("done", "analysed")] == states(database)
+    assert [("admitted", 2)] == rows(database, "SELECT state, rev FROM instance")
+    assert [("lateral", before)] == rows(database, "SELECT reason, sha256 FROM quarantine")
+    assert [Received.CONFLICT] == arrive(database, sha256=before, **named)
+
+
+def test_a_study_of_two_patients_is_judged_when_one_is_corrected(
+    database: Database, payload: PayloadStore, handler: InferHandler
+) -> None:
+    """The image that named the wrong one came again; its neighbour, refused with it, need not."""
+    mine, theirs = film(PatientID="A"), film(PatientID="B", ViewPosition="LL")
+    theirs.StudyInstanceUID = mine.StudyInstanceUID
+    send(database, payload, mine, theirs)
+    infer(database, handler)
+    assert [("done", "refused")] == states(database)
+    theirs.PatientID = "A"
+    named = {"sop_uid": str(theirs.SOPInstanceUID), "study_uid": str(theirs.StudyInstanceUID)}
+    assert [Received.STORED] == arrive(database, 2, sha256=payload.put(encoded(theirs)), **named)
+    infer(database, handler)
+    assert [("done", "analysed")] == states(database)
 
 
 def raw_and_display() -> tuple[Dataset, Dataset]:
