@@ -56,6 +56,19 @@ def test_figures_at_a_threshold_agree_with_scikit_learn() -> None:
     assert (silent.brier.value or 0) > 0
 
 
+def test_a_share_without_a_mistake_is_not_certain() -> None:
+    """Resamples of films without a mistake have none: Wilson's interval stands for a share, and none for the rest."""
+    target = np.r_[np.ones(20), np.zeros(43)][:, None].astype(np.float32)
+    score = np.where(target > 0, 0.9, 0.1).astype(np.float64)
+    patient = np.array([f"p{i // 2}" for i in range(63)])
+    (found,) = operating(scored(target, score, patient), (True,), seed=1)
+    for at, people in ((found.sensitivity, 10), (found.specificity, 22), (found.precision, 10), (found.accuracy, 32)):
+        assert (at.value, at.high) == (1, 1)
+        assert at.low == pytest.approx(people / (people + 1.959964**2), abs=1e-4)  # Wilson 1927
+    for other in (found.f1, found.matthews):
+        assert (1, None, None) == (other.value, other.low, other.high)
+
+
 def test_sensitivity_at_a_specificity_is_a_point_of_the_curve() -> None:
     """The best point of scikit-learn's curve that keeps the specificity."""
     for wanted in (0.8, 0.9):

@@ -206,6 +206,7 @@ def figures_table(found: Figures) -> Table:
 
 
 def _cells(estimate: Estimate) -> tuple[str, str]:
-    if estimate.value is None or estimate.low is None or estimate.high is None:
+    if estimate.value is None:
         return "-", "-"
-    return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}"
+    known = estimate.low is not None and estimate.high is not None
+    return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}" if known else "-"

@@ -6,18 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrd.findings import Value
+from cxrd_models.evaluate.curves import wilson
 from cxrd_models.evaluate.figures import BINS, Estimate, Scored
 from cxrd_models.evaluate.scores import (
     calibration_error,
     even_bins,
     filled_bins,
-    interval,
     resamples,
     rounded,
     sensitivity_at,
+    spread,
 )
 
 RESAMPLES = 2000
+_FEWEST = 2
+"""Patients from which there is an interval."""
 
 Floats = NDArray[np.float64]
 
@@ -101,16 +104,24 @@ def confusion(scored: Scored, seed: int) -> Confusion:
     return Confusion(
         classes=scored.classes,
         counts=tuple(tuple(int(x) for x in row) for row in counts),
-        accuracy=estimate(_ratio(weight @ hit, weight.sum(axis=1))),
+        accuracy=estimate(_ratio(weight @ hit, weight.sum(axis=1)), len(np.unique(scored.patient[some]))),
         balanced_accuracy=estimate(_ratio(right, true).mean(axis=0)),
         macro_precision=estimate((right / np.maximum(called, 1)).mean(axis=0)),
         macro_f1=estimate(_ratio(2 * right, true + called).mean(axis=0)),
     )
 
 
-def estimate(values: Floats) -> Estimate:
-    """Row 0 is the figure, the others its resamples."""
-    low, high = interval(values[1:])
+def estimate(values: Floats, people: int = 0) -> Estimate:
+    """Row 0 is the figure, the others its resamples.
+
+    Parameters
+    ----------
+    people : int
+        Patients of whom a share is told. A share of 0 or 1, which resamples cannot spread, has Wilson's interval.
+    """
+    low, high = spread(values[1:])
+    if people >= _FEWEST and values[0] in (0, 1) and np.isnan(low):
+        low, high = (float(np.clip(edge[0], 0, 1)) for edge in wilson(values[:1], np.array([float(people)])))
     return Estimate(value=rounded(values[0]), low=rounded(low), high=rounded(high))
 
 
@@ -121,6 +132,8 @@ def _class(scored: Scored, k: int, weight: Floats, *, told: bool) -> Operating:
     shares = _shares(*cells) if told else [np.full(len(weight), np.nan)] * 6
     tp, fp, fn, tn = (int(cell[0]) if told else 0 for cell in cells)
     truth = y.astype(np.float64)
+    positive, negative, alarmed, all_of = (len(np.unique(scored.patient[of])) for of in (y, ~y, called, y | ~y))
+    counts = (positive, negative, alarmed, 0, all_of, 0)  # of shares; F1 and Matthews' coefficient are none
     names = ("sensitivity", "specificity", "precision", "f1", "accuracy", "matthews")
     return Operating(
         class_id=scored.classes[k],
@@ -135,7 +148,7 @@ def _class(scored: Scored, k: int, weight: Floats, *, told: bool) -> Operating:
         brier=estimate(weight @ (p - truth) ** 2 / weight.sum(axis=1)),
         calibration_error=estimate(calibration_error(truth, p, filled_bins(p, BINS), weight)),
         calibration_error_even=estimate(calibration_error(truth, p, even_bins(p, BINS), weight)),
-        **{name: estimate(share) for name, share in zip(names, shares, strict=True)},
+        **{name: estimate(share, people) for name, share, people in zip(names, shares, counts, strict=True)},
     )
 
 

@@ -152,6 +152,12 @@ def interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def spread(values: Floats) -> tuple[float, float]:
+    """As `interval`; NaN where resamples are all alike: films without a mistake, drawn again, make none."""
+    low, high = interval(values)
+    return (low, high) if low < high else (float("nan"), float("nan"))
+
+
 def rounded(value: float) -> float | None:
     """Four digits; None for NaN."""
     return None if np.isnan(value) else round(float(value), 4)

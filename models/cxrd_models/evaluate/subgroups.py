@@ -70,9 +70,14 @@ def _judge(scored: Scored, k: int, who: tuple[str, str], here: NDArray[np.bool_]
         note = f"too few positive films ({positives} < {MIN_POSITIVES})"
     found = (_SILENT,) * 3
     if not note:
+        sick = len(np.unique(scored.patient[here & (truth > 0)]))
         missed = _missed(truth, score < scored.threshold[k], here, weight)
         others = _missed(truth, score < scored.threshold[k], ~here, weight)
-        found = (estimate(auroc(truth[here], score[here], weight[:, here])), estimate(missed), _gap(missed, others))
+        found = (
+            estimate(auroc(truth[here], score[here], weight[:, here])),
+            estimate(missed, sick),
+            _gap(missed, others),
+        )
     return Subgroup(
         attribute=who[0],
         group=who[1],

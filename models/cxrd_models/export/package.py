@@ -113,7 +113,8 @@ def export_run(
         beside.replace(target)
     macro, size = judged.found.macro, sum(map(len, traced.files.values()))
     silent = "; ".join(f"{s.class_id} {s.note}" for s in judged.standing if s.note)
-    told = "it reports no class" if macro.value is None else f"test AUROC {macro.value} ({macro.low} to {macro.high})"
+    around = "" if macro.low is None else f" ({macro.low} to {macro.high})"
+    told = "it reports no class" if macro.value is None else f"test AUROC {macro.value}{around}"
     watch.say(f"{target}: {size / 1e6:.1f} MB, {told}" + f" ({silent})" * bool(silent))
     return target
 
