@@ -17,20 +17,27 @@ from pathlib import Path
 
 PREFIX = "cxrd-node-"
 """Not that of versions before, ``cxrd-metrics-``, which held no lock: theirs may be in use."""
+TOLD_BY = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client reads it when a child imports it."""
 YOUNG_S = 60.0
 """A folder that changed within so many seconds may have an owner that has not locked it yet."""
 
 
 @contextmanager
 def metrics_folder() -> Iterator[str]:
-    """Make the folder of this node, and remove it in the end and those of dead nodes now; its path."""
+    """Make the folder of this node, where children keep what they count, and remove it in the end; its path.
+
+    Those of dead nodes are removed now.
+    """
     _remove_stale()
     folder = tempfile.mkdtemp(prefix=PREFIX)
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # children do not inherit it
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
+        os.environ[TOLD_BY] = folder
         yield folder
     finally:
+        os.environ.pop(TOLD_BY, None)
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
 

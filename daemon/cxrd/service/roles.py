@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import current_process
 from multiprocessing.connection import Connection
 from socket import socket
 from threading import Event
@@ -99,6 +100,7 @@ def run_role(  # noqa: PLR0913, PLR0917 - what a process is born with
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor reads the file, once for all roles
     follower = Follower(wire)
     follower.start()
+    m.keep_under(current_process().name)
     metrics = m.Metrics()
     metrics.expect(m.RESTARTS, role=[role])
     if restarts:

@@ -111,7 +111,6 @@ class Supervisor:
             self._run(on_start)
 
     def _run(self, on_start: Callable[[], None]) -> None:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir  # prometheus_client reads it when a child imports it
         self._audit(What.CONFIG_LOADED, {"digest": self._settings.fingerprint(), "version": __version__})
         with self._signal_handlers():
             for child in self._children.values():
@@ -232,7 +231,7 @@ class Supervisor:
             return
         process.join()
         code = process.exitcode
-        mark_process_dead(process.pid, self._metrics_dir)  # type: ignore[no-untyped-call]
+        mark_process_dead(process.name, self._metrics_dir)  # type: ignore[no-untyped-call]  # see metrics.keep_under
         child.process = child.wire = None
         if monotonic() - child.started > HEALTHY_S:
             child.failures = -1

@@ -14,6 +14,7 @@ from itertools import product
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import values as kept
 
 
 class Kind(StrEnum):
@@ -238,6 +239,16 @@ TABLE: tuple[Metric, ...] = (
     STORE_UP, HEARTBEAT, RESTARTS, SEAL_LAG, REMOVED, REMOVED_BYTES, SPOOL_FREE, SPOOL_SIZE, SPOOL_WATERMARK,
     BUILD_INFO, RELOADED,
 )  # fmt: skip
+
+
+def keep_under(name: str) -> None:
+    """Keep what this process counts under a name; whoever has the name next goes on counting where it ended.
+
+    The library keeps it under the process id. A role that cannot start would leave files at each attempt, and each
+    scrape would read them all.
+    """
+    if kept.ValueClass is not kept.MutexValue:  # several processes, one folder
+        kept.ValueClass = kept.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
 
 
 class Metrics:

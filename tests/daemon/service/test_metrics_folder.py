@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from cxrd.service.metrics_folder import YOUNG_S, metrics_folder
+from cxrd.service.metrics_folder import TOLD_BY, YOUNG_S, metrics_folder
 from cxrd.service.supervisor import Supervisor
 from cxrd.settings import Settings
 from cxrd.store.database import Database
@@ -22,6 +24,15 @@ from cxrd.service.metrics_folder import metrics_folder
 with metrics_folder() as folder:
     print(folder, flush=True)
     input()
+"""
+
+ROLE = """
+from cxrd.watch import metrics as m
+m.keep_under("cxrd-infer")
+metrics = m.Metrics()
+metrics.count(m.RESTARTS, role="infer")
+metrics.set(m.DESTINATION_UP, 1, destination="pacs")
+metrics.observe(m.STAGE, 0.2, stage="decode")
 """
 
 
@@ -93,3 +104,18 @@ def test_a_node_that_ends_leaves_nothing(place: Path, tmp_path: Path) -> None:
     database.dispose()
     assert 1 == len(seen)
     assert [] == folders()
+    assert TOLD_BY not in os.environ
+
+
+def test_a_role_that_is_started_again_and_again_leaves_one_set_of_files(tmp_path: Path) -> None:
+    """It goes on counting where it ended; each scrape reads every file there is, and a weekend has many attempts."""
+    for attempt in (1, 2, 3):
+        subprocess.run([sys.executable, "-c", ROLE], env={**os.environ, TOLD_BY: str(tmp_path)}, check=True)
+        files = sorted(file.name for file in tmp_path.iterdir())
+        assert ["counter_cxrd-infer.db", "gauge_livemax_cxrd-infer.db", "histogram_cxrd-infer.db"] == files
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(tmp_path))  # type: ignore[no-untyped-call]
+        assert attempt == registry.get_sample_value("cxrd_worker_restarts_total", {"role": "infer"})
+        assert attempt == registry.get_sample_value("cxrd_stage_duration_seconds_count", {"stage": "decode"})
+    mark_process_dead("cxrd-infer", str(tmp_path))  # type: ignore[no-untyped-call]
+    assert ["counter_cxrd-infer.db", "histogram_cxrd-infer.db"] == sorted(file.name for file in tmp_path.iterdir())
