@@ -116,9 +116,13 @@ def test_what_keda_scales_is_not_drained_all_at_once(root: Path) -> None:
 
 
 def test_a_pod_may_finish_what_it_holds(root: Path) -> None:
-    """A worker that is told to leave has more time than a lease."""
-    for pod in deployments(root).values():
-        assert pod["terminationGracePeriodSeconds"] > Settings().work.lease_s
+    """A worker that is told to leave has more time than a lease, a listener takes who is still sent to it."""
+    for role, pod in deployments(root).items():
+        before = (
+            pod["containers"][0].get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
+        )
+        assert (role == "listen") == (int(before[1]) > 0)
+        assert pod["terminationGracePeriodSeconds"] > Settings().work.lease_s + int(before[1])
 
 
 def test_the_environment_and_the_file_are_a_configuration(

@@ -54,6 +54,18 @@ def test_the_database_url_reaches_psycopg_as_it_was_written(
     assert options.items() <= told.items()
 
 
+def test_a_host_can_be_taken_out_as_the_instructions_say(root: Path) -> None:
+    """By the socket and the names of the example."""
+    told = (root / "deploy/upgrade.md").read_text(encoding="utf-8")
+    config = (root / "deploy/haproxy/haproxy.cfg").read_text(encoding="utf-8")
+    command = re.search(r'"set server (\w+)/(\w+) state drain" \| socat - (\S+?)`', told)
+    assert command
+    proxy, server, place = command.groups()
+    assert re.search(rf"^listen {proxy}$", config, re.MULTILINE)
+    assert re.search(rf"^ +server {server} ", config, re.MULTILINE)
+    assert f"stats socket {place} mode 660 level admin" in config
+
+
 def test_the_example_of_haproxy_is_a_configuration(root: Path) -> None:
     """HAProxy itself says so."""
     if shutil.which("haproxy") is None:
