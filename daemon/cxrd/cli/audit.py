@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
 import typer
-from rich.progress import Progress
 
+from cxrd.cli import printing
 from cxrd.cli.node import Config, Json
 from cxrd.errors import ConfigError, CxrdError
 from cxrd.settings import load
@@ -47,7 +47,7 @@ def verify(
     """
     database = Database(load(config).database.url)
     database.check_schema()
-    with Progress(transient=True, disable=as_json) as progress, database.read() as connection:
+    with printing.progress() as progress, database.read() as connection:
         task = progress.add_task("rows", total=None)
         found = trail.verify(connection, head=head, advance=lambda rows: progress.advance(task, rows))
     told = {
@@ -83,7 +83,7 @@ def export(
     since, until = _moment(start, "--from", last=False), _moment(end, "--to", last=True)
     database = Database(load(config).database.url)
     count = 0
-    with database.read() as connection, _sink(out) as file, Progress(transient=True, disable=out is None) as progress:
+    with database.read() as connection, _sink(out) as file, printing.progress() as progress:
         task = progress.add_task("rows", total=None)
         write = _lines(file) if form == "json" else _table(file)
         for row in trail.between(connection, since or 0.0, until or float("inf")):

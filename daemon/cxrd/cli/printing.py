@@ -35,13 +35,19 @@ def rows(title: str, columns: Sequence[str], found: Iterable[Mapping[str, Any]],
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in found:
-        table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
-    Console().print(table)
+        table.add_row(*(_plain(row.get(column)) for column in columns))
+    Console(markup=False, emoji=False).print(table)
+
+
+def _plain(value: object) -> str:
+    """As it was written: what a PACS or a header says moves no cursor."""
+    text = "" if value is None else str(value)
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text)
 
 
 def progress() -> Progress:
     """Show how far long work is and when it will be done; on standard error, and only where a person sees it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 

@@ -81,7 +81,7 @@ def show(out: Path, *, films: Path | None, keep: bool) -> None:
     CxrdError
         The node did not start, or a film did not reach an end; the log's path is in the message.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False)  # names of files, and what they say, are shown as they are
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the node it started is ended too
     signal.signal(signal.SIGINT, signal.default_int_handler)
     shutil.rmtree(out, ignore_errors=True)

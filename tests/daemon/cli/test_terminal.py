@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrd.cli import printing
 from cxrd.store.database import Database
 from support.packages import make_package
 from support.rows import STUDY, arrive
@@ -148,3 +149,12 @@ def test_a_reader_that_leaves_is_no_fault_of_ours(config: str) -> None:
     done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert "# Commands" == done.stdout.strip()
+
+
+def test_words_of_others_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets are no markup, colons no picture, and nothing moves the cursor: a PACS may answer whatever it likes."""
+    said = "status 0xA700 [pool] is [/full] :warning: \x1b[2J12\r9"
+    printing.rows("Study [a]", ("said",), [{"said": said}], as_json=False)
+    told = capsys.readouterr().out
+    assert "Study [a]" in told
+    assert "status 0xA700 [pool] is [/full] :warning: \ufffd[2J12\ufffd9" in told
