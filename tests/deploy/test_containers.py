@@ -60,6 +60,13 @@ def test_a_container_is_started_anew_for_what_that_helps(root: Path) -> None:
     assert "/readyz" not in told[0]
 
 
+def test_somebody_takes_in_orphans(root: Path) -> None:
+    """The decode processes of a role that was killed would stay as zombies, until no process can be started."""
+    text = (root / "deploy/Dockerfile").read_text()
+    assert re.search(r"apt-get install .*\btini\b", re.sub(r"\\\n\s*", "", text))
+    assert ['["tini", "--", "cxrd"]'] * 2 == re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
+
+
 def test_nobody_is_root_in_the_image(root: Path) -> None:
     """Every stage that is run begins with the user that is not root."""
     text = (root / "deploy/Dockerfile").read_text()
