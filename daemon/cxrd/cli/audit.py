@@ -15,10 +15,10 @@ import typer
 from cxrd.cli import printing
 from cxrd.cli.node import Config, Json
 from cxrd.errors import ConfigError, CxrdError
+from cxrd.service.databases import existing
 from cxrd.settings import load
 from cxrd.store import audit as trail
 from cxrd.store.audit import What
-from cxrd.store.database import Database
 
 COLUMNS = ("id", "at", "actor", "what", "subject", "detail", "seal_id", "digest")
 OPERATOR = "operator"
@@ -45,8 +45,7 @@ def verify(
 
     Example: cxrd audit verify --head 6f1e...
     """
-    database = Database(load(config).database.url)
-    database.check_schema()
+    database = existing(load(config).database.url)
     with printing.progress() as progress, database.read() as connection:
         task = progress.add_task("rows", total=None)
         found = trail.verify(connection, head=head, advance=lambda rows: progress.advance(task, rows))
@@ -81,7 +80,7 @@ def export(
     Example: cxrd audit export --from 2026-11-01 --to 2026-11-30 --format csv --out november.csv
     """
     since, until = _moment(start, "--from", last=False), _moment(end, "--to", last=True)
-    database = Database(load(config).database.url)
+    database = existing(load(config).database.url)
     count = 0
     with database.read() as connection, _sink(out) as file, printing.progress() as progress:
         task = progress.add_task("rows", total=None)

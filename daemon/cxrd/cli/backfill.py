@@ -14,6 +14,7 @@ import typer
 from cxrd.cli import completing, printing
 from cxrd.cli.node import Config, Json
 from cxrd.errors import ConfigError, CxrdError
+from cxrd.service.databases import existing
 from cxrd.settings import Settings, load
 from cxrd.store import backfills, progress
 from cxrd.store.database import Database
@@ -61,7 +62,7 @@ def start(  # noqa: PLR0913, PLR0917 - an operator's switches
     if last < first:
         raise ConfigError(f"--to {day(last)} is before --from {day(first)}")
     parts = list(plan(first, last, days))
-    database = Database(settings.database.url)
+    database = existing(settings.database.url)
     if dry_run:
         _count(settings, peer, database, parts, as_json=as_json)
         return
@@ -106,7 +107,7 @@ def ls(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - 
 
     Example: cxrd backfill ls
     """
-    database = Database(load(config).database.url)
+    database = existing(load(config).database.url)
     with database.read() as connection:
         now = database.now(connection)
         found = [_line(row, now) for row in progress.of(connection, now)]
@@ -143,7 +144,7 @@ def show(
 
     Example: cxrd backfill show archive --state failed
     """
-    database = Database(load(config).database.url)
+    database = existing(load(config).database.url)
     with database.read() as connection:
         newest = next((row for row in progress.of(connection, time.time(), limit=1000) if row.archive == archive), None)
         if newest is None:
@@ -185,7 +186,7 @@ def cancel(archive: Name, config: Config = None) -> None:
 
 def _change(change: Callable[..., bool], archive: str, config: Path | None) -> None:
     """Do something to the backfill that an archive has."""
-    database = Database(load(config).database.url)
+    database = existing(load(config).database.url)
     with database.write() as connection:
         known = change(connection, database.now(connection), archive, actor=OPERATOR)
     if not known:

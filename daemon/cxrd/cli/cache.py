@@ -9,8 +9,8 @@ import typer
 
 from cxrd.cli import printing
 from cxrd.cli.node import Config, Json
+from cxrd.service.databases import existing
 from cxrd.settings import load
-from cxrd.store.database import Database
 
 if TYPE_CHECKING:
     from cxrd.store.memory import Cache
@@ -27,7 +27,7 @@ def _open(config: Config) -> Cache:
     from cxrd.store.memory import open_cache  # noqa: PLC0415 - other commands should not pay for arrays
 
     settings = load(config)
-    return open_cache(settings, Database(settings.database.url), lambda text: typer.echo(text, err=True))
+    return open_cache(settings, existing(settings.database.url), lambda text: typer.echo(text, err=True))
 
 
 @cache.command("stats")

@@ -11,9 +11,9 @@ from pathlib import Path
 import typer
 
 from cxrd.errors import CxrdError
+from cxrd.service.databases import existing
 from cxrd.settings import Settings, load
 from cxrd.store import views
-from cxrd.store.database import Database
 
 AT_MOST = 50
 """Studies offered: a person types on instead of reading more."""
@@ -37,7 +37,7 @@ def _quiet(offered: Callable[[Settings, str], Iterator[Offer]]) -> Completion:
 @_quiet
 def studies(settings: Settings, incomplete: str) -> Iterator[Offer]:
     """Study UIDs and accession numbers, of the newest studies first."""
-    with Database(settings.database.url).read() as connection:
+    with existing(settings.database.url).read() as connection:
         found = views.studies(connection, limit=AT_MOST, wanted=views.Wanted(text=incomplete))
     for row in found:
         yield row.uid, f"{row.accession} {row.state}".strip()

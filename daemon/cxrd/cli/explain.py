@@ -10,9 +10,9 @@ from cxrd.cli import printing
 from cxrd.cli.node import Config, Json
 from cxrd.cli.queue import Study
 from cxrd.errors import CxrdError
+from cxrd.service.databases import existing
 from cxrd.settings import load
 from cxrd.store import views
-from cxrd.store.database import Database
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def explain(study: Study, config: Config = None, as_json: Json = False) -> None:
     from cxrd import telling  # noqa: PLC0415 - `cxrd --help` should not pay for it
 
     settings = load(config)
-    database = Database(settings.database.url)
+    database = existing(settings.database.url)
     with database.read() as connection:
         found, queue, now = views.study(connection, study), views.queue(connection), database.now(connection)
     if found is None:

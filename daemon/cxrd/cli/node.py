@@ -57,17 +57,16 @@ def reconcile(
 
     Example: cxrd reconcile --dry-run
     """
+    from cxrd.service.databases import existing  # noqa: PLC0415 - as in serve
     from cxrd.service.reconciliation import FOR_A_PERSON, Reconciliation  # noqa: PLC0415 - as in serve
-    from cxrd.store.database import Database  # noqa: PLC0415 - as in serve
     from cxrd.store.payload import open_payloads  # noqa: PLC0415 - as in serve
     from cxrd.watch import logs  # noqa: PLC0415 - as in serve
 
-    logs.configure("reconcile", json=as_json)
     if since and not (len(since) == 8 and since.isdigit()):
         raise ConfigError(f"--since {since!r} is no date", hint="for example 20260131")
     settings = load(config)
-    database = Database(settings.database.url)
-    database.check_schema()
+    database = existing(settings.database.url)
+    logs.configure("reconcile", json=as_json)
     with printing.progress() as progress:
         task = progress.add_task("asking", total=None)
         found = list(
@@ -151,14 +150,15 @@ def db_copy(
 
     Example: cxrd db copy sqlite:///var/cxrd.db postgresql+psycopg://cxrd@db/cxrd
     """
+    from cxrd.service.databases import existing  # noqa: PLC0415 - as in serve
     from cxrd.store.copying import copy  # noqa: PLC0415 - as in serve
     from cxrd.store.database import Database  # noqa: PLC0415 - as in serve
 
-    new = Database(target)
+    old, new = existing(source), Database(target)
     new.upgrade()
     with printing.progress() as progress:
         task = progress.add_task("copying", total=None)
-        moved = copy(Database(source), new, lambda table, rows: progress.update(task, advance=rows, description=table))
+        moved = copy(old, new, lambda table, rows: progress.update(task, advance=rows, description=table))
     for table, rows in moved.rows.items():
         typer.echo(f"{table}: {rows} rows")
     typer.echo(f"{moved.seals} audit seals hold; set database.url to the new database and start cxrd")

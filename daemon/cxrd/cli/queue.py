@@ -12,9 +12,9 @@ import typer
 from cxrd.cli import completing, printing
 from cxrd.cli.node import Config, Json
 from cxrd.errors import ConfigError, CxrdError
+from cxrd.service.databases import existing
 from cxrd.settings import Settings, load
 from cxrd.store import interventions, lanes, views
-from cxrd.store.database import Database
 from cxrd.store.schema import JobKind, JobState
 
 studies = typer.Typer(help="Studies and what became of them.", no_args_is_help=True)
@@ -63,7 +63,7 @@ def ls(  # noqa: PLR0913 - one argument for each option of the command
     """
     begin = since.timestamp() if since else 0.0
     wanted = views.Wanted(state=state, source=source, text=text, after=after, since=begin)
-    with Database(load(config).database.url).read() as connection:
+    with existing(load(config).database.url).read() as connection:
         studies_found = views.studies(connection, limit=limit, wanted=wanted)
     shown = ("uid", "accession", "state", "source", "last_image", "reason")
     lines = [{**asdict(row), "place": row.place, "last_image": printing.clock(row.last_at)} for row in studies_found]
@@ -78,7 +78,7 @@ def show(study: Study, config: Config = None, as_json: Json = False) -> None:  #
 
     Example: cxrd studies show 1.2.840.113619.2.1
     """
-    with Database(load(config).database.url).read() as connection:
+    with existing(load(config).database.url).read() as connection:
         found = views.study(connection, study)
     if found is None:
         raise CxrdError(f"no study {study} has been received", hint="cxrd studies ls shows what has")
@@ -99,7 +99,7 @@ def requeue(study: Study, config: Config = None) -> None:
 
     Example: cxrd studies requeue 1.2.840.113619.2.1
     """
-    database = Database(load(config).database.url)
+    database = existing(load(config).database.url)
     with database.write() as connection:
         uid = views.study_uid(connection, study)
         if uid is None:
@@ -117,7 +117,7 @@ def depths(config: Config = None, as_json: Json = False) -> None:  # noqa: FBT00
     Example: cxrd queue ls
     """
     settings = load(config)
-    with Database(settings.database.url).read() as connection:
+    with existing(settings.database.url).read() as connection:
         found = [asdict(row) for row in views.queue(connection)]
     if not as_json:
         found = [{**row, **{k: printing.clock(row[k]) for k in ("oldest_due", "closed_until")}} for row in found]
@@ -141,7 +141,7 @@ def jobs_of(
 
     Example: cxrd queue show --state dead
     """
-    with Database(load(config).database.url).read() as connection:
+    with existing(load(config).database.url).read() as connection:
         found = views.jobs(connection, kind=kind, lane=destination, state=state, limit=limit)
     shown = found if as_json else [{**row, "due": printing.clock(row["due"])} for row in found]
     printing.rows("Jobs", JOB, shown, as_json=as_json)
@@ -166,7 +166,7 @@ def retry(
     """
     if not (jobs or kind or destination or everything):
         raise ConfigError("nothing says which jobs", hint="ids, --kind, --destination or --all")
-    database = Database(load(config).database.url)
+    database = existing(load(config).database.url)
     with database.write() as connection:
         now = database.now(connection)
         rows = interventions.retry(connection, now, actor=OPERATOR, ids=jobs or (), kind=kind, lane=destination)
@@ -202,7 +202,7 @@ def dismiss(
     """
     if not (jobs or study or destination):
         raise ConfigError("nothing says which jobs", hint="ids, --study or --destination")
-    database = Database(load(config).database.url)
+    database = existing(load(config).database.url)
     with database.write() as connection:
         uid = views.study_uid(connection, study) if study else None
         if study and uid is None:
@@ -228,7 +228,7 @@ def cancel(job: Annotated[int, typer.Argument(help="Id, as cxrd queue show lists
 
     Example: cxrd queue cancel 4711
     """
-    database = Database(load(config).database.url)
+    database = existing(load(config).database.url)
     with database.write() as connection:
         hindered = interventions.cancel(connection, database.now(connection), job, actor=OPERATOR)
     if hindered is None:
@@ -259,7 +259,7 @@ def resume(destination: Lane, config: Config = None) -> None:
 
 
 def _set_paused(settings: Settings, destination: str, *, paused: bool) -> None:
-    database = Database(settings.database.url)
+    database = existing(settings.database.url)
     names = [d.name for d in settings.destinations]
     with database.write() as connection:
         lanes.register(connection, names)  # an operator may pause a destination before the first start

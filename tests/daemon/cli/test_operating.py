@@ -217,3 +217,21 @@ def test_a_period_of_the_trail_is_exported(site: Site, tmp_path: Path) -> None:
     assert f"{STUDY}" == json.loads(found[0]["detail"])["study"]
     assert isinstance(site.cxrd("audit", "export", "--out", str(out)).exception, CxrdError)
     assert isinstance(site.cxrd("audit", "export", "--from", "yesterday").exception, ConfigError)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["studies ls", "studies show 1", "studies requeue 1", "queue ls", "queue show", "queue retry --all",
+     "queue cancel 1", "queue pause pacs", "explain 1", "audit verify", "audit export", "backfill ls", "cache stats",
+     "reconcile", "db copy sqlite:///var/cxrd.db sqlite:///new/cxrd.db"],
+)  # fmt: skip
+def test_a_command_without_its_configuration_makes_no_database(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Called in another folder: it says which database is not there, how to name the right one, and leaves nothing."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words.split())
+    assert isinstance(done.exception, ConfigError)
+    assert f"there is no database {tmp_path}/var/cxrd.db" in str(done.exception)
+    assert "--config" in str(done.exception)
+    assert [] == list(tmp_path.iterdir())
