@@ -28,6 +28,7 @@ from cxrd.store import packages, views
 from cxrd.store.database import Database
 from cxrd.store.payload import open_payloads
 from cxrd.store.schema import JobState
+from cxrd.store.volume import room
 from cxrd.watch.health import Check, disk
 from cxrd.web.access import read_operators
 
@@ -136,15 +137,17 @@ def _synchronised() -> Check:
 
 
 def _storage(settings: Settings) -> Check:
-    todo = f"make {settings.storage.dir} a folder that this user can write"
+    folder = settings.storage.dir.absolute()
+    todo = f"make {folder} a folder that this user can write"
+    there = next(path for path in (folder, *folder.parents) if path.exists())  # what is to be made, serve makes
     try:
-        store = open_payloads(settings.storage)
-        free = store.free_bytes()
-    except (CxrdError, OSError) as error:
-        return Check("disk", ok=False, found=str(error), todo=todo)
-    if settings.storage.dir.is_dir() and not os.access(settings.storage.dir, os.W_OK):
-        return Check("disk", ok=False, found=f"{settings.storage.dir} cannot be written", todo=todo)
-    return disk(free, settings.storage.min_free_mb * 2**20)
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            return Check("disk", ok=False, found=f"{there} cannot be written", todo=todo)
+        if settings.storage.s3:
+            open_payloads(settings.storage)
+        return disk(room(there).free, settings.storage.min_free_mb * 2**20)
+    except CxrdError as error:
+        return Check("disk", ok=False, found=error.message, todo=error.hint or todo)
 
 
 def _models(settings: Settings, database: Database | None) -> Iterator[Check]:

@@ -220,6 +220,14 @@ def test_a_planted_fault_is_the_one_red_line(site: Site, fault: str) -> None:
     assert todo in lines[name]["todo"], lines[name]
 
 
+def test_a_look_leaves_nothing_behind(site: Site) -> None:
+    """What root makes when root looks, the user of the service cannot write."""
+    assert not (site.folder / "payload").exists()
+    before = {path for path in site.folder.rglob("*") if "cxrd.db" not in path.name}
+    assert 0 == check(site.config)[0]
+    assert before == {path for path in site.folder.rglob("*") if "cxrd.db" not in path.name}
+
+
 def test_a_library_that_aborts_is_found(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """python-gdcm beside cxrd is a risk, whoever installed it."""
     (tmp_path / "site" / "gdcm").mkdir(parents=True)
