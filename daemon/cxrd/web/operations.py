@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from cxrd.store import interventions, lanes
 from cxrd.store.database import Database
 from cxrd.web.access import operator
+from cxrd.web.rendering import Done
 
 
 class Operations:
@@ -37,7 +38,7 @@ class Operations:
                 count = interventions.requeue(connection, now, study_uid=uid, actor=actor)
         if not count:
             raise HTTPException(409, "Nothing of this study can be worked on again now: it is being worked on.")
-        return _back(f"/studies/{quote(uid, safe='')}", f"{count} job(s) are ready again.")
+        return _back(f"/studies/{quote(uid, safe='')}", Done.REQUEUED)
 
     def retry(self, request: Request) -> Response:
         """Revive one job that is dead or dismissed."""
@@ -49,7 +50,7 @@ class Operations:
                 done = interventions.retry(connection, now, actor=actor, ids=ids, study_uid=uid)
         if not done:
             raise HTTPException(409, "This job is not dead any more.")
-        return _back(f"/studies/{quote(uid, safe='')}", "The job is ready again.")
+        return _back(f"/studies/{quote(uid, safe='')}", Done.RETRIED)
 
     async def dismiss(self, request: Request) -> Response:
         """Wait no more for one dead job, for the reason that the form gives."""
@@ -66,7 +67,7 @@ class Operations:
                 done = interventions.dismiss(connection, now, actor=actor, reason=reason, ids=[job], study_uid=uid)
         if not done:
             raise HTTPException(409, "This job is not dead any more.")
-        return _back(f"/studies/{quote(uid, safe='')}", "The job is dismissed.")
+        return _back(f"/studies/{quote(uid, safe='')}", Done.DISMISSED)
 
     def pause(self, request: Request) -> Response:
         """Send nothing to a destination until it is resumed."""
@@ -82,7 +83,7 @@ class Operations:
             known = lanes.pause(connection, self._database.now(connection), name, paused=paused, actor=actor)
         if not known:
             raise HTTPException(404, "No destination of that name has been worked for yet.")
-        return _back("/", f"{name} is paused." if paused else f"{name} gets its results again.")
+        return _back("/", Done.PAUSED if paused else Done.RESUMED)
 
 
 @contextmanager
@@ -94,6 +95,6 @@ def _declining() -> Iterator[None]:
         raise HTTPException(409, str(error)) from error
 
 
-def _back(path: str, done: str) -> Response:
+def _back(path: str, done: Done) -> Response:
     """See other (RFC 9110 15.4.4): a reload of the page does not do it again."""
-    return RedirectResponse(f"{path}?done={quote(done)}", status_code=303)
+    return RedirectResponse(f"{path}?done={done.name.lower()}", status_code=303)

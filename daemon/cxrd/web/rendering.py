@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
@@ -10,6 +11,16 @@ from starlette.responses import HTMLResponse
 
 from cxrd import __version__
 from cxrd.telling import span
+
+
+class Done(StrEnum):
+    """What a page may say that somebody has just done; an address names one, and cannot put words on the page."""
+
+    REQUEUED = "The study is worked on again."
+    RETRIED = "The job is ready again."
+    DISMISSED = "The job is dismissed."
+    PAUSED = "The destination is paused; its results wait."
+    RESUMED = "The destination gets its results again."
 
 
 def clock(epoch_s: float | None) -> str:
@@ -43,7 +54,7 @@ def render(request: Request, name: str, *, status_code: int = 200, **context: ob
     told = {
         "operator": request.state.operator,
         "path": request.scope["path"],
-        "done": request.query_params.get("done", ""),
+        "done": Done.__members__.get(request.query_params.get("done", "").upper(), ""),
     }
     page = _TEMPLATES.get_template(name).render(**told, **context)
     return HTMLResponse(page, status_code=status_code)

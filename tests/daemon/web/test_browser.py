@@ -136,7 +136,7 @@ def test_it_works_without_scripts(chrome: Chrome, site: str, worked: Filled) -> 
         chrome.get(f"{site}/?state=refused")
         chrome.find_element(By.LINK_TEXT, "A-lateral").click()
         chrome.find_element(By.CSS_SELECTOR, "button[aria-label^='Work on it again']").click()
-        assert "ready again" in chrome.find_element(By.CSS_SELECTOR, "[role=status]").text
+        assert "worked on again" in chrome.find_element(By.CSS_SELECTOR, "[role=status]").text
         chrome.get(f"{site}/studies/{worked.studies['opacity']}")
         chrome.find_element(By.LINK_TEXT, "tiny").click()
         chrome.find_element(By.ID, "strength").send_keys(Keys.END)

@@ -153,10 +153,12 @@ def test_a_stranger_dismisses_nothing(client: TestClient, filled: Filled, studie
 
 def test_a_destination_is_paused_and_resumed(client: TestClient, filled: Filled) -> None:
     """The button says what it will do, and the trail who did it."""
-    assert "pacs is paused." in client.post("/destinations/pacs/pause").text
+    assert "The destination is paused" in client.post("/destinations/pacs/pause").text
     assert [(1,)] == [(int(p),) for (p,) in rows(filled.database, "SELECT paused FROM dest")]
     assert "Resume sending to pacs" in client.get("/").text
     assert "gets its results again" in client.post("/destinations/pacs/resume").text
+    assert 'role="status">The destination gets' in client.get("/?done=resumed").text
+    assert "No pneumothorax" not in client.get("/?done=No+pneumothorax").text  # an address puts no words on the page
     assert [("loopback",)] == rows(filled.database, "SELECT DISTINCT actor FROM audit WHERE subject = 'pacs'")
     assert 404 == client.post("/destinations/nobody/pause").status_code
 
@@ -186,7 +188,7 @@ def test_an_archive_and_a_question_are_no_destinations(client: TestClient, fille
 
 def test_a_study_is_worked_on_again(client: TestClient, filled: Filled, studies: dict[str, str]) -> None:
     """As by `cxrd studies requeue`."""
-    assert "ready again" in client.post(f"/studies/{studies['lateral']}/requeue").text
+    assert "worked on again" in client.post(f"/studies/{studies['lateral']}/requeue").text
     assert 409 == client.post("/studies/1.2.3.4/requeue").status_code
     assert 404 == client.get("/studies/1.2.3.4").status_code
 
