@@ -59,11 +59,12 @@ def test_a_port_that_the_unit_may_not_open_has_instructions(monkeypatch: pytest.
 
 def test_a_command_sees_what_the_service_sees(root: Path, tmp_path: Path) -> None:
     """Its user and its environment, with every character that a password may have; without a file it runs as well."""
-    (tmp_path / "runuser").write_text('#!/bin/sh\necho "$@"; printenv CXRD_DATABASE__URL || echo none\n')
+    (tmp_path / "runuser").write_text('#!/bin/sh\necho "$@"; pwd; printenv CXRD_DATABASE__URL || echo none\n')
     (tmp_path / "runuser").chmod(0o755)
     command = tmp_path / "cxrd"
     file = tmp_path / "environment"
-    command.write_text((root / "deploy/systemd/cxrd").read_text().replace("/etc/cxrd/environment", str(file)))
+    text = (root / "deploy/systemd/cxrd").read_text()
+    command.write_text(text.replace("/etc/cxrd/environment", str(file)).replace("/var/lib/cxrd", "/var"))
 
     def said() -> list[str]:
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
@@ -73,10 +74,10 @@ def test_a_command_sees_what_the_service_sees(root: Path, tmp_path: Path) -> Non
         return done.stdout.splitlines()
 
     called = "-u cxrd -- /opt/cxrd/bin/cxrd studies ls"
-    assert [called, "none"] == said()
+    assert [called, "/var", "none"] == said()
     url = 'postgresql+psycopg://cxrd:a$b`c"d@db1/cxrd?sslmode=verify-full&connect_timeout=3'
     file.write_text(f"# secrets\nROLES=listen,web\nCXRD_DATABASE__URL='{url}'\n")
-    assert [called, url] == said()
+    assert [called, "/var", url] == said()
 
 
 def test_the_unit_may_do_little(root: Path) -> None:
