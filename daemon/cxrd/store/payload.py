@@ -19,8 +19,9 @@ from typing import Protocol
 from uuid import uuid4
 
 from cxrd.crashpoints import reach
-from cxrd.errors import ConfigError, PayloadLost, StoreError
+from cxrd.errors import ConfigError, StoreError
 from cxrd.settings import Storage
+from cxrd.store.checked import read_payload
 from cxrd.store.durable import sync_folder
 from cxrd.store.volume import room
 
@@ -215,22 +216,3 @@ def _is_older(file: Path, before: float) -> bool:
     with suppress(FileNotFoundError):
         return file.stat().st_mtime < before
     return False
-
-
-def read_payload(path: Path) -> bytes:
-    """Bytes of a payload file, whose name is their sha256.
-
-    Raises
-    ------
-    PayloadLost
-        The file is missing, unreadable, or its bytes have changed.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise PayloadLost(path.name, "is missing") from None
-    except OSError as error:
-        raise PayloadLost(path.name, f"cannot be read: {error.strerror}") from error
-    if sha256(data).hexdigest() != path.name:
-        raise PayloadLost(path.name, "has been altered on disk")
-    return data

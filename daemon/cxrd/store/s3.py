@@ -25,7 +25,7 @@ from obstore.store import S3Store
 from cxrd.crashpoints import reach
 from cxrd.errors import PayloadLost, StoreError
 from cxrd.settings import Storage
-from cxrd.store.payload import read_payload
+from cxrd.store.checked import read_payload
 from cxrd.store.volume import room
 
 COPY_S = 600.0

@@ -17,7 +17,7 @@ from typing import Self
 
 from cxrd.errors import PayloadLost, Reason, Refused, StoreError
 from cxrd.pipeline import Plan, Prepared, prepare
-from cxrd.store.payload import read_payload
+from cxrd.store.checked import read_payload
 from cxrd.watch.lifeline import die_with_parent
 
 MEMORY_LIMIT = 4 * 2**30
