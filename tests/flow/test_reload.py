@@ -171,3 +171,30 @@ def test_a_bad_file_changes_nothing(node: Node, tmp_path: Path) -> None:
     assert before is not None
     assert after is not None
     assert before[1] == after[1]
+
+
+ASKED_EARLY = """
+import os, signal
+from cxrd.cli import main, node
+
+load, signals = node.load, [signal.SIGHUP]
+
+def asked(*given):
+    while signals:
+        os.kill(os.getpid(), signals.pop())
+    return load(*given)
+
+node.load = asked
+main()
+"""
+
+
+def test_a_node_that_is_still_starting_reads_the_file_when_it_can(tmp_path: Path, pacs: StandInPacs) -> None:
+    """The signal of an impatient operator came before anybody listened for it, and ended the node."""
+    make_package(tmp_path / "models")
+    node = Node(tmp_path, pacs_port=pacs.port, models=tmp_path / "models")
+    try:
+        node.start(program=("-c", ASKED_EARLY))
+        until(lambda: "config_reloaded" in dict(told(tmp_path)), seconds=30, what="the reload is in the audit trail")
+    finally:
+        node.stop()

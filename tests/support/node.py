@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
@@ -167,11 +167,14 @@ class Node:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start the supervisor and, unless told otherwise, wait until every role has reported."""
+    def start(self, *, wait: bool = True, program: Sequence[str] = ("-m", "cxrd")) -> None:
+        """Start the supervisor and, unless told otherwise, wait until every role has reported.
+
+        ``program`` is what Python runs instead of cxrd.
+        """
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cxrd", "serve", "--config", str(self.config)], stdout=log, stderr=log
+                [sys.executable, *program, "serve", "--config", str(self.config)], stdout=log, stderr=log
             )
         if wait:
             until(self.ready, seconds=90, what=f"readyz is 200\n{self.log.read_text()[-3000:]}")

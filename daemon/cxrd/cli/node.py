@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -38,9 +41,18 @@ def serve(config: Config = None, roles: RoleNames = ALL_ROLES) -> None:
 
     Example: cxrd serve --config config/cxrd.toml
     """
+    early: list[int] = []  # a SIGHUP that comes before the supervisor listens would end the process
+    signal.signal(signal.SIGHUP, lambda number, _frame: early.append(number))
     from cxrd.service import node  # noqa: PLC0415 - `cxrd studies ls` should not pay for the whole daemon
 
-    node.serve(load(config), partial(load, config), tuple(part.strip() for part in roles.split(",") if part.strip()))
+    wanted = tuple(part.strip() for part in roles.split(",") if part.strip())
+    node.serve(load(config), partial(load, config), wanted, partial(_repeat, early))
+
+
+def _repeat(signals: Sequence[int]) -> None:
+    """Have signals of the start heard now."""
+    for number in signals:
+        os.kill(os.getpid(), number)
 
 
 def reconcile(
