@@ -84,6 +84,14 @@ def test_everybody_can_read_it(
     assert page.endswith(NOWHERE) == bool(complaints(chrome))
 
 
+def test_an_ordinary_screen_shows_every_column(chrome: Chrome, site: str) -> None:
+    """The overview's tables stand whole at 1,280 px: the button that pauses a destination was cut off."""
+    emulate(chrome, dark=False, width=1280)
+    chrome.get(site)
+    cut = "return [...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth)"
+    assert [] == chrome.execute_script(f"{cut}.map(x => x.getAttribute('aria-labelledby'))")
+
+
 def test_it_is_used_by_keyboard(chrome: Chrome, site: str, worked: Filled) -> None:
     """Skip link first; a study opens by Enter; the heat follows the arrow keys, and what has the focus is seen."""
     emulate(chrome, dark=False, width=1400)
