@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 from cxrd.demo.samples import samples
 from cxrd.service.prediction import Predictor
@@ -65,6 +67,13 @@ def press(chrome: Chrome, *keys: str) -> None:
     """Press keys, one after the other."""
     for key in keys:
         ActionChains(chrome).send_keys(key).perform()
+
+
+def follow(chrome: Chrome, by: str, what: str) -> None:
+    """Click on what leads to another page, and wait for that: what is found too soon belongs to the page before."""
+    page = chrome.find_element(By.TAG_NAME, "html")
+    chrome.find_element(by, what).click()
+    WebDriverWait(chrome, 20).until(staleness_of(page))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -142,13 +151,13 @@ def test_it_works_without_scripts(chrome: Chrome, site: str, worked: Filled) -> 
     chrome.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         chrome.get(f"{site}/?state=refused")
-        chrome.find_element(By.LINK_TEXT, "A-lateral").click()
-        chrome.find_element(By.CSS_SELECTOR, "button[aria-label^='Work on it again']").click()
+        follow(chrome, By.LINK_TEXT, "A-lateral")
+        follow(chrome, By.CSS_SELECTOR, "button[aria-label^='Work on it again']")
         assert "worked on again" in chrome.find_element(By.CSS_SELECTOR, "[role=status]").text
         chrome.get(f"{site}/studies/{worked.studies['opacity']}")
-        chrome.find_element(By.LINK_TEXT, "tiny").click()
+        follow(chrome, By.LINK_TEXT, "tiny")
         chrome.find_element(By.ID, "strength").send_keys(Keys.END)
-        chrome.find_element(By.CSS_SELECTOR, ".scriptless").click()
+        follow(chrome, By.CSS_SELECTOR, ".scriptless")
         assert "1.0" == chrome.find_element(By.ID, "heat").get_attribute("opacity")
     finally:
         chrome.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
