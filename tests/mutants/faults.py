@@ -217,4 +217,18 @@ FAULTS = (
         "self._database.now(connection)",
         ("tests/daemon/delivery/test_courier.py::test_a_duplicate_after_an_attempt_without_answer_is_success",),
     ),
+    Fault(
+        "the turn of an earlier result",
+        "store/turns.py",
+        "where(*_before(held), still).limit(1)",
+        "where(*_before(held), still).limit(0)",
+        ("tests/daemon/delivery/test_courier.py::test_an_earlier_result_never_arrives_after_a_later_one",),
+    ),
+    Fault(
+        "the look whose each image of a study is",
+        "pipeline.py",
+        "if patients < 2:",
+        "if patients < 3:",
+        (f"{WORK}/test_infer.py::test_a_study_whose_films_name_two_patients_is_refused",),
+    ),
 )
