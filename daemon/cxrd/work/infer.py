@@ -20,7 +20,6 @@ from sqlalchemy import Connection
 from cxrd.admission import instead
 from cxrd.errors import CxrdError, PayloadLost, Reason, Refused
 from cxrd.findings import Answer, FilmAnalysis, ModelRef, StudyAnalysis, Unread
-from cxrd.imaging.header import read_header
 from cxrd.inference.content import ContentCheck
 from cxrd.inference.engine import Classifier, operating
 from cxrd.pipeline import Plan, Prepared, analyse, conclude, config_digest, distinct, one_patient, screen
@@ -48,6 +47,7 @@ class _Study:
     lost: PayloadLost | None = None  # why it cannot be judged now
     marks: dict[str, tuple[InstanceState, str, str]] = field(default_factory=dict)
     films: list[Prepared] = field(default_factory=list)
+    legible: set[str] = field(default_factory=set)  # SOP Instance UIDs of images whose header a decode process has read
     inference_id: int | None = None  # once the analysis is committed
 
 
@@ -202,6 +202,8 @@ class InferHandler:
             return
         images = {sop_uid: o for sop_uid, o in found.items() if not isinstance(o, PayloadLost)}
         for sop_uid, outcome in zip(images, one_patient(list(images.values())), strict=True):
+            if outcome.patient is not None:
+                study.legible.add(sop_uid)
             match outcome:
                 case Prepared():
                     study.films.append(outcome)
@@ -273,8 +275,7 @@ class InferHandler:
         others = f" (also {', '.join(reasons[1:])})" if len(reasons) > 1 else ""
         reason = Reason(reasons[0]) if reasons else Reason.NO_PIXELS
         detail = f"none of {len(study.marks)} image(s) can be analysed{others}"
-
-        answer = self._refusal(study, rule, f"{reason}: {detail}") if rule.plan.rules.report_refused else None
+        answer = _refusal(study, rule, f"{reason}: {detail}") if rule.plan.rules.report_refused else None
 
         def effect(connection: Connection, now: float) -> None:
             results.mark_instances(connection, now, study.marks)
@@ -284,22 +285,6 @@ class InferHandler:
 
         self._log.info("study refused", study=claim.study_uid, reasons=reasons)
         return Step(claim, effect)
-
-    def _refusal(self, study: _Study, rule: _Rule, why: str) -> StudyAnalysis | None:
-        """What a report can say of a study of which no film may be judged; None where nobody can tell whose it is."""
-        if any(reason == Reason.PATIENT_MISMATCH for _, reason, _ in study.marks.values()):
-            return None
-        unread = [film for film in _unread(study) if self._names(film)]
-        digest = rule.config_digest
-        return conclude(study.claim.study_uid, [], config_digest=digest, unread=unread, refusal=why) if unread else None
-
-    def _names(self, film: Unread) -> bool:
-        """Whether its header can be read, so that a report knows its patient and study."""
-        try:
-            read_header(self._payload.get(film.sha256))
-        except Refused:
-            return False
-        return True
 
     def _model_ran(self, model: ModelRef, films: int, seconds: float, asked_again: int | None) -> None:
         if asked_again is not None:
@@ -331,6 +316,18 @@ def _record(connection: Connection, now: float, claim: jobs.Claim, analysis: Stu
             payload={"inference_id": inference_id},
         )
     return inference_id
+
+
+def _refusal(study: _Study, rule: _Rule, why: str) -> StudyAnalysis | None:
+    """What a report can say of a study of which no film may be judged; None where nobody can tell whose it is.
+
+    A header that no decode process has read is read by nobody: what killed one could kill a role.
+    """
+    if any(reason == Reason.PATIENT_MISMATCH for _, reason, _ in study.marks.values()):
+        return None
+    unread = [film for film in _unread(study) if film.sop_uid in study.legible]
+    digest = rule.config_digest
+    return conclude(study.claim.study_uid, [], config_digest=digest, unread=unread, refusal=why) if unread else None
 
 
 def _unread(study: _Study) -> list[Unread]:

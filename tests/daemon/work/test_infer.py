@@ -15,7 +15,7 @@ from pydicom.uid import DigitalXRayImageStorageForProcessing
 
 from cxrd.admission import RAW
 from cxrd.demo.samples import samples
-from cxrd.errors import InferenceError, Reason
+from cxrd.errors import InferenceError, Reason, Refused
 from cxrd.inference.engine import Classifier, Outputs, load
 from cxrd.pipeline import Plan
 from cxrd.rules import Admission
@@ -137,6 +137,24 @@ def test_a_report_of_a_refusal_needs_to_know_whose_it_is(
     send(database, payload, film(BodyPartExamined="HAND"))
     infer(database, handler)
     assert [("done", "refused")] * 3 == states(database)
+    assert [] == rows(database, "SELECT id FROM job WHERE kind = 'build'")
+
+
+def test_a_film_that_killed_its_decoder_is_opened_by_nobody_else(
+    database: Database, payload: PayloadStore, tmp_path: Path
+) -> None:
+    """Not even for the report of its refusal: what killed one process could kill this one."""
+
+    class Dying(Decoders):
+        def prepare(self, paths: Sequence[Path], plan: Plan) -> Mapping[Path, Outcome]:
+            return {path: Refused(Reason.DECODER_DIED, "its decoder died") for path in paths}
+
+    settings = Settings(admission=Admission(report_refused=True))
+    classifier = load(make_package(tmp_path / "models"), "cpu")
+    handler = InferHandler(database, payload, [classifier], Dying(0, 10), settings, Metrics())
+    send(database, payload, film())
+    infer(database, handler)
+    assert [("done", "refused")] == states(database)
     assert [] == rows(database, "SELECT id FROM job WHERE kind = 'build'")
 
 
