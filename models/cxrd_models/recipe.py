@@ -124,13 +124,16 @@ class ProbeRecipe(Value):
     Attributes
     ----------
     strength : float
-        Inverse regularisation of standardised features, > 0: less holds the weights smaller.
+        Inverse regularisation, > 0, of features whose mean square length is 1: less holds the weights smaller.
     copies : int
         Changed copies, see `AugmentRecipe`, that the regression sees of each training film beside the film itself.
+    mirrored : bool
+        It sees each of them once more with left and right exchanged: what tells a finding seldom hangs on the side.
     """
 
-    strength: float = Field(1e-3, gt=0)
+    strength: float = Field(1.0, gt=0)
     copies: int = Field(3, ge=0)
+    mirrored: bool = False
 
 
 class GuardRecipe(Value):

@@ -14,7 +14,7 @@ from cxrd_models.export.parity import run, session
 from cxrd_models.zoo.charm import Charm, ema_update
 from cxrd_models.zoo.charm_parts import CharmOptions, affine
 from cxrd_models.zoo.contract import Batch, Request
-from cxrd_models.zoo.mobilenet import MobileNetV2Features
+from cxrd_models.zoo.pyramid import MobileNetV2Pyramid
 from cxrd_models.zoo.registry import build
 from cxrd_models.zoo.split import SplitCnn
 
@@ -33,7 +33,7 @@ def model() -> Charm:
     made = Charm(
         CLASSES,
         (0.01, 0.5, 0.01),
-        MobileNetV2Features(),
+        MobileNetV2Pyramid((18,), (1,)),
         CharmOptions(reduction=64, hidden=32, slots=8, rare_prevalence=0.02),
     )
     for _ in range(2):

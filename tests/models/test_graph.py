@@ -16,7 +16,7 @@ from cxrd_models.export.parity import check_parity, run, session
 from cxrd_models.zoo.charm import Charm
 from cxrd_models.zoo.charm_parts import CharmOptions
 from cxrd_models.zoo.contract import Batch
-from cxrd_models.zoo.mobilenet import MobileNetV2Features
+from cxrd_models.zoo.pyramid import MobileNetV2Pyramid
 
 CLASSES = ("Effusion", "Mass", "Nodule")
 SIDE = 64
@@ -29,7 +29,7 @@ def model() -> Charm:
     made = Charm(
         CLASSES,
         (0.01, 0.5, 0.01),
-        MobileNetV2Features(),
+        MobileNetV2Pyramid((18,), (1,)),
         CharmOptions(reduction=128, hidden=16, slots=8, rare_prevalence=0.02),
     )
     image, target = torch.rand(4, 1, SIDE, SIDE), torch.tensor([[1.0, 0, 1]] * 4)

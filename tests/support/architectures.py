@@ -16,7 +16,11 @@ SMALL: Mapping[str, tuple[tuple[str, ...], dict[str, Any], int]] = {
     "cnn_transformer": (("pneumonia",), {"width": 32, "heads": 4, "feedforward": 64}, 2),
     "hybrid_lung_vit": (("normal", "pneumonia"), {"d_model": 32, "width": 24, "vit_heads": 3, "depth": 1}, 4),
     "medconvformer": (("covid", "normal", "viral"), {"hidden": 32, "width": 24, "depth": 1}, 4),
-    "deit_scm": (("atelectasis", "other", "none"), {"width": 24, "depth": 2}, 4),
+    "deit_scm": (
+        ("atelectasis", "other", "none"),
+        {"width": 24, "depth": 2, "blocks": (9, 12, 18), "levels": (1, 2)},
+        2,
+    ),
 }
 
 

@@ -24,7 +24,7 @@ from cxrd_models.zoo.charm_graph import CharmGraph
 from cxrd_models.zoo.charm_parts import CharmOptions, Head, attention_of, heat_of
 from cxrd_models.zoo.contract import GRAPH, Batch, ChestClassifier, Output, Regression, Request
 from cxrd_models.zoo.memory import RareMemory
-from cxrd_models.zoo.mobilenet import MobileNetV2Features
+from cxrd_models.zoo.pyramid import MobileNetV2Pyramid
 from cxrd_models.zoo.split import SplitCnn
 
 
@@ -37,7 +37,7 @@ class Charm(ChestClassifier):
         K names, in the order of the logits.
     prevalence : tuple of float
         Share of each class among the training films, 0..1: which of them are rare.
-    backbone : MobileNetV2Features or SplitCnn
+    backbone : MobileNetV2Pyramid or SplitCnn
         The trunk, and the final block that the momentum branch follows.
     options : CharmOptions
         The recipe's figures.
@@ -47,7 +47,7 @@ class Charm(ChestClassifier):
         self,
         classes: tuple[str, ...],
         prevalence: tuple[float, ...],
-        backbone: MobileNetV2Features | SplitCnn,
+        backbone: MobileNetV2Pyramid | SplitCnn,
         options: CharmOptions,
     ) -> None:
         super().__init__()
@@ -96,9 +96,8 @@ class Charm(ChestClassifier):
         self.head.begin(found)
 
     def pooled(self, image: Tensor) -> Tensor:
-        """[N, D] mean of the backbone's last map."""
-        features: Tensor = self.backbone(self.scale(image))
-        return features.mean(dim=(2, 3))
+        """[N, D'] what the published weights alone see."""
+        return self.backbone.pooled(self.scale(image))
 
     @torch.no_grad()
     def post_step(self, batch: Batch, embedding: Tensor, epoch: float) -> None:
@@ -139,7 +138,10 @@ def _state(module: nn.Module) -> Iterator[Tensor]:
 def small(asked: Request) -> Charm:
     """CHARM on MobileNetV2."""
     options = CharmOptions.model_validate(asked.options)
-    return Charm(asked.classes, asked.prevalence, MobileNetV2Features(), options)
+    backbone = MobileNetV2Pyramid(options.blocks, options.levels)
+    made = Charm(asked.classes, asked.prevalence, backbone, options)
+    made.columns = backbone.widths
+    return made
 
 
 def full(asked: Request) -> Charm:

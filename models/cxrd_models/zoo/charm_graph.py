@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from cxrd_models.zoo.charm_parts import CharmOptions, Head, affine, heat_of
 from cxrd_models.zoo.memory import mix
-from cxrd_models.zoo.mobilenet import MobileNetV2Features
+from cxrd_models.zoo.pyramid import MobileNetV2Pyramid
 from cxrd_models.zoo.split import SplitCnn
 
 
@@ -24,7 +24,7 @@ class CharmGraph(nn.Module):
 
     def __init__(
         self,
-        backbone: MobileNetV2Features | SplitCnn,
+        backbone: MobileNetV2Pyramid | SplitCnn,
         momentum: nn.Module,
         attention: nn.Module,
         head: Head,

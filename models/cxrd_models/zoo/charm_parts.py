@@ -22,6 +22,8 @@ class CharmOptions(Value):
     ----------
     backbone : str
         Of the full size; the small one has MobileNetV2.
+    blocks, levels
+        Of the small size: what the head hears of, see `MobileNetV2Pyramid`.
     attention : {"multiscale", "large_kernel"}
         Gate from three neighbourhoods, or from one large kernel taken apart (arXiv 2202.09741).
     reduction : int
@@ -39,6 +41,8 @@ class CharmOptions(Value):
     """
 
     backbone: Backbone = "efficientnetv2_s"
+    blocks: tuple[int, ...] = (18,)
+    levels: tuple[int, ...] = (1,)
     attention: Literal["multiscale", "large_kernel"] = "multiscale"
     reduction: int = Field(8, ge=1)
     hidden: int = Field(512, ge=1)

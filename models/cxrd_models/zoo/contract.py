@@ -150,6 +150,11 @@ class ChestClassifier(nn.Module):
         Of two graphs, when the second is asked; None for a single graph, which answers ``logits``.
     taught : tuple of str
         Keys of ``Output.aux`` that lungs may teach: "seg" by ``lambda_seg``, "attention" by ``lambda_attention``.
+    columns : tuple of int
+        Widths of the parts that the backbone's columns consist of, maps of different blocks say: a regression on them
+        lets each part weigh alike. Empty for a single part.
+    embedding : str
+        Name of the linear layer that makes tokens of the columns; empty where the head hears the columns themselves.
     """
 
     classes: tuple[str, ...]
@@ -159,6 +164,8 @@ class ChestClassifier(nn.Module):
     published_unused: tuple[str, ...] = ("classifier.",)
     ensemble: Ensemble | None = None
     taught: tuple[str, ...] = ()
+    columns: tuple[int, ...] = ()
+    embedding: str = ""
 
     def forward(self, image: Tensor, mask: Tensor | None = None, ids: Tensor | None = None) -> Output:
         """Judge [N, 1, H, W] in 0..1 with lungs [N, 1, H, W] in 0..1; ``ids`` [N] name training films."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from cxrd.findings import Value
 from cxrd_models.zoo.contract import GRAPH, ChestClassifier, Output, Regression, Request, View
 from cxrd_models.zoo.frozen import keep_statistics
+from cxrd_models.zoo.pyramid import MobileNetV2Pyramid
 from cxrd_models.zoo.scm import Diffusion, Mode
 from cxrd_models.zoo.vit import CompactVit, PublishedVit
 
@@ -36,6 +37,8 @@ class DeitScmOptions(Value):
         The diffusion, see `Diffusion`; in mode ``seed`` only an even number of blocks points at the lesion.
     always_on : bool
         Diffuse when judging too.
+    blocks, levels
+        Of the small size: what its tokens are made of, see `MobileNetV2Pyramid`.
     width, depth, heads, dropout
         The compact transformer of the small size.
     stem : {"tiny", "small", "base"}
@@ -48,6 +51,8 @@ class DeitScmOptions(Value):
     coupling: float = 2.0
     shrink: float = Field(0.5, gt=0)
     always_on: bool = False
+    blocks: tuple[int, ...] = (18,)
+    levels: tuple[int, ...] = (1,)
     width: int = Field(192, ge=8)
     depth: int = Field(2, ge=1)
     heads: int = Field(3, ge=1)
@@ -127,7 +132,10 @@ def small(asked: Request) -> DeitScm:
     """On the compact transformer."""
     options = DeitScmOptions.model_validate(asked.options)
     figures: dict[str, Any] = {"width": options.width, "depth": options.depth, "heads": options.heads}
-    return DeitScm(asked.classes, CompactVit(asked.pixels, **figures, dropout=options.dropout), options)
+    backbone = MobileNetV2Pyramid(options.blocks, options.levels)
+    made = DeitScm(asked.classes, CompactVit(backbone, asked.pixels, **figures, dropout=options.dropout), options)
+    made.columns, made.embedding = backbone.widths, "vit.embed"
+    return made
 
 
 def full(asked: Request) -> DeitScm:

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from cxrd.findings import Value
 from cxrd_models.zoo.contract import GRAPH, ChestClassifier, Output, Request, View
 from cxrd_models.zoo.frozen import keep_statistics
-from cxrd_models.zoo.vit import Block, CompactVit, PublishedVit
+from cxrd_models.zoo.mobilenet import MobileNetV2Features
+from cxrd_models.zoo.vit import PATCH, Block, CompactVit, PublishedVit
 
 UPSAMPLED = 4
 NARROWEST, WIDEST = 0.25, 0.75
@@ -197,7 +198,11 @@ def small(asked: Request) -> HybridLungVit:
     """On the compact transformer."""
     options = HybridOptions.model_validate(asked.options)
     figures: dict[str, Any] = {"width": options.width, "depth": options.vit_depth, "heads": options.vit_heads}
-    return HybridLungVit(asked.classes, CompactVit(asked.pixels, **figures, dropout=options.dropout), options)
+    return HybridLungVit(
+        asked.classes,
+        CompactVit(MobileNetV2Features(stride=PATCH), asked.pixels, **figures, dropout=options.dropout),
+        options,
+    )
 
 
 def full(asked: Request) -> HybridLungVit:

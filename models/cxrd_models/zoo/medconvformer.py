@@ -26,7 +26,7 @@ from cxrd_models.zoo.frozen import keep_statistics
 from cxrd_models.zoo.heads import Activation, MlpHead, class_maps
 from cxrd_models.zoo.mobilenet import FINAL_CHANNELS, Grey, MobileNetV2Features
 from cxrd_models.zoo.pretrained import ToBackboneRange, create
-from cxrd_models.zoo.vit import CompactVit, PublishedVit
+from cxrd_models.zoo.vit import PATCH, CompactVit, PublishedVit
 
 SECOND = "vit"
 EFFICIENTNET_CHANNELS = 1280
@@ -183,7 +183,7 @@ def small(asked: Request) -> MedConvFormer:
     options = MedConvFormerOptions.model_validate(asked.options)
     cnn = CnnBranch(MobileNetV2Features(), Grey(), _head(asked, options, FINAL_CHANNELS, options.activation))
     figures: dict[str, Any] = {"width": options.width, "depth": options.depth, "heads": options.heads}
-    vit = CompactVit(asked.pixels, **figures, dropout=options.vit_dropout)
+    vit = CompactVit(MobileNetV2Features(stride=PATCH), asked.pixels, **figures, dropout=options.vit_dropout)
     return MedConvFormer(
         asked.classes, cnn, VitBranch(vit, _head(asked, options, options.width, "gelu"), options.pool), options
     )

@@ -5,6 +5,8 @@ Parameter names follow torchvision's ``mobilenet_v2`` so that its published weig
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -80,25 +82,40 @@ class MobileNetV2Features(nn.Module):
 
     def __init__(self, stride: int = STRIDE) -> None:
         super().__init__()
-        self.channels, self.scale = FINAL_CHANNELS, Grey()
+        self.channels, self.stride, self.scale = FINAL_CHANNELS, stride, Grey()
         self.features = nn.Sequential(*_blocks(stride))
         _initialise(self)
-
-    def trunk(self, x: Tensor) -> Tensor:
-        """[N, 3, H, W] in -1..1 to [N, 320, H/32, W/32]: everything before the final block."""
-        for block in list(self.features)[:-1]:
-            x = block(x)
-        return x
-
-    @property
-    def final(self) -> nn.Module:
-        """The final block, [N, 320, h, w] to [N, 1280, h, w]."""
-        return self.features[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, 3, H, W] in -1..1 to [N, 1280, H/stride, W/stride], >= 0."""
         y: Tensor = self.features(x)
         return y
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """[N, 1280] mean over the cells that the published stride of 32 has: exactly the published features."""
+        every = STRIDE // self.stride
+        return self(x)[:, :, ::every, ::every].mean(dim=(2, 3))  # type: ignore[no-any-return]  # torch types a module's call as Any
+
+
+class Made(NamedTuple):
+    """What a block gives.
+
+    Attributes
+    ----------
+    channels, stride : int
+        Of its map; pixels of a cell.
+    """
+
+    channels: int
+    stride: int
+
+
+def outputs() -> tuple[Made, ...]:
+    """Of the 19 blocks of a network of stride 32, in their order."""
+    made = [Made(32, 2)]
+    for _, channels, repeats, first in _STAGES:
+        made += [Made(channels, made[-1].stride * first)] * repeats
+    return (*made, Made(FINAL_CHANNELS, made[-1].stride))
 
 
 def _blocks(finest: int) -> list[nn.Module]:

@@ -89,3 +89,7 @@ class SplitCnn(nn.Module):
         """[N, 3, H, W] to [N, D, h, w]."""
         y: Tensor = self.final(self.trunk(x))
         return y
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """[N, D] mean of the last map."""
+        return self(x).mean(dim=(2, 3))  # type: ignore[no-any-return]  # torch types a module's call as Any

@@ -1,6 +1,6 @@
 """Vision transformers as the other files use them: patch tokens, a class token, and where that one looks.
 
-`PublishedVit` wraps a ViT or DeiT of timm. `CompactVit` is the small size: MobileNetV2 at a stride of 16 makes
+`PublishedVit` wraps a ViT or DeiT of timm. `CompactVit` is the small size: a MobileNetV2 makes
 the tokens (a convolutional stem learns from few films, arXiv 2106.14881) and a few transformer blocks relate
 them. Those start as the identity, so that a fresh model knows what its published stem knows.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrd_models.errors import RecipeError
-from cxrd_models.zoo.mobilenet import FINAL_CHANNELS, MobileNetV2Features, to_imagenet_range
+from cxrd_models.zoo.mobilenet import MobileNetV2Features, to_imagenet_range
 from cxrd_models.zoo.pretrained import ToBackboneRange, create
 
 PATCH = 16
@@ -115,23 +115,34 @@ def first_row(qkv: Tensor, heads: int) -> Tensor:
 
 
 class CompactVit(nn.Module):
-    """MobileNetV2 stem, then ``depth`` blocks; keys ``backbone.*`` are torchvision's.
+    """A convolutional stem, then ``depth`` blocks; keys ``backbone.*`` are torchvision's.
 
     Parameters
     ----------
+    backbone : MobileNetV2Features
+        The stem.
     pixels : tuple of int
-        H and W, multiples of 16.
+        H and W, multiples of the stem's stride.
     width, depth, heads : int
         D, blocks, heads.
     dropout : float
         0..1.
     """
 
-    def __init__(self, pixels: tuple[int, int], *, width: int, depth: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self,
+        backbone: MobileNetV2Features,
+        pixels: tuple[int, int],
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        dropout: float,
+    ) -> None:
         super().__init__()
-        self.width, self.grid = width, (pixels[0] // PATCH, pixels[1] // PATCH)
-        self.backbone = MobileNetV2Features(stride=PATCH)
-        self.embed = nn.Linear(FINAL_CHANNELS, width)
+        self.width, self.grid = width, (pixels[0] // backbone.stride, pixels[1] // backbone.stride)
+        self.backbone = backbone
+        self.embed = nn.Linear(backbone.channels, width)
         self.cls = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.position = nn.Parameter(torch.randn(1, 1 + self.grid[0] * self.grid[1], width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, heads, 2, dropout) for _ in range(depth))
@@ -149,9 +160,8 @@ class CompactVit(nn.Module):
         return Tokens(x[:, 0], x[:, 1:], row[:, :, 1:])
 
     def pooled(self, image: Tensor) -> Tensor:
-        """[N, 1280] mean over the cells that the published stride of 32 has: exactly its own features."""
-        features: Tensor = self.backbone(to_imagenet_range(image))
-        return features[:, :, ::2, ::2].mean(dim=(2, 3))
+        """[N, 1280] see `MobileNetV2Features.pooled`."""
+        return self.backbone.pooled(to_imagenet_range(image))
 
 
 class PublishedVit(nn.Module):
