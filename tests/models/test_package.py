@@ -31,7 +31,7 @@ from cxrd_models.train.run import train
 from cxrd_models.train.watch import Watch
 
 WriteLabels = Callable[[Path, Sequence[tuple[str, ...]]], None]
-STARTERS = ("charm/1.1.0", "cnn_transformer/1.0.0", "deit_scm/1.0.0", "hybrid_lung_vit/1.0.0", "medconvformer/1.0.0")
+STARTERS = ("charm/1.1.0", "cnn_transformer/1.0.0", "deit_scm/1.1.0", "hybrid_lung_vit/1.0.0", "medconvformer/1.0.0")
 STARTER = "models/starter"
 TINY = Recipe.model_validate(
     {
@@ -86,6 +86,8 @@ def test_a_run_becomes_a_package_that_the_daemon_loads(folder: Path, tmp_path: P
     assert not by_id["Hernia"].reported
     assert by_id["Hernia"].threshold is None
     assert "0 positive train films (needs 1)" in by_id["Hernia"].note
+
+    assert "nothing kept it from telling by resolution" in (package / "card.md").read_text("utf-8")
 
     outputs = load(package, provider="cpu").run(np.full((3, 1, 64, 64), 0.5, np.float32))
     assert outputs.probs.shape == (3, 14)

@@ -18,6 +18,10 @@ _ARITHMETIC = {
     "fp16": "half precision, for a GPU",
     "int8": "matrix products in 8-bit whole numbers, the rest in single precision",
 }
+_DETAIL_TAKEN = "Training takes detail away from random films so that resolution tells less."
+_DETAIL_LEFT = (
+    "This model learnt from films with all the detail that they have: nothing kept it from telling by resolution."
+)
 
 
 def card(recipe: Recipe, record: Mapping[str, Any], judged: Judged, traced: Traced) -> str:
@@ -25,7 +29,7 @@ def card(recipe: Recipe, record: Mapping[str, Any], judged: Judged, traced: Trac
     sections = (
         _head(recipe, record),
         _results(recipe, judged),
-        _shortcuts(record),
+        _shortcuts(recipe, record),
         _limits(recipe, judged, traced.heat),
         _export(traced),
     )
@@ -106,13 +110,14 @@ def _row(figure: ClassFigures, state: Standing) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _shortcuts(record: Mapping[str, Any]) -> str:
+def _shortcuts(recipe: Recipe, record: Mapping[str, Any]) -> str:
     rows = "\n".join(_shortcut(s) for s in record["shortcuts"])
+    blurred = recipe.augment.blur and (recipe.probe is None or recipe.probe.copies)
     return f"""## What can be had without looking at the lungs
 
 AUROC on the test split of a guess that knows only the collection, or only the view, of a film; and the
 share of positives in each collection. A class far from 0.5 here can be "recognised" by resolution, or by the
-bed that the film was taken in. Training takes detail away from random films so that resolution tells less.
+bed that the film was taken in. {_DETAIL_TAKEN if blurred else _DETAIL_LEFT}
 
 | class | by collection | by view | positives |
 |---|---|---|---|
