@@ -18,7 +18,7 @@ from support.architectures import SIDE, make
 @pytest.fixture(scope="module")
 def trained() -> Calibrated:
     """Return a transformer with weights worth rounding."""
-    model = make("deit_scm", width=72)
+    model = make("deit_scm", width=72, blocks=(18,), levels=(1,))
     calibration = Calibration(slope=(1.0,) * 3, bias=(0.0,) * 3, threshold=(0.5,) * 3)
     return Calibrated(model.views()["model"], calibration).eval()
 
