@@ -68,7 +68,7 @@ class MobileNetV2Pyramid(MobileNetV2Features):
             if number in self.kept:
                 by = self.shrink[len(seen)]
                 seen.append(nn.functional.avg_pool2d(x, by) if by > 1 else x)
-        return torch.cat([*seen, x], dim=1)
+        return _beside([*seen, x])
 
     @property
     def final(self) -> nn.Module:
@@ -106,7 +106,13 @@ class Columns(nn.Module):
         """Maps [N, kept + 320, h / level, w / level] of each level to [N, D, h, w]."""
         whole: list[Tensor] = []
         for level, seen in zip(self.levels, trunk, strict=True):
-            kept, last = seen[:, :-TRUNK_CHANNELS], seen[:, -TRUNK_CHANNELS:]
-            columns = torch.cat([kept, self.block(last)], dim=1)
+            before = seen.shape[1] - TRUNK_CHANNELS
+            *kept, last = torch.split(seen, [before, TRUNK_CHANNELS], dim=1) if before else (seen,)
+            columns = _beside([*kept, self.block(last)])
             whole.append(nn.functional.interpolate(columns, scale_factor=level) if level > 1 else columns)
-        return torch.cat(whole, dim=1)
+        return _beside(whole)
+
+
+def _beside(maps: list[Tensor]) -> Tensor:
+    """Maps of one grid side by side; a single one as it is, to the bit of its gradient."""
+    return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0]
