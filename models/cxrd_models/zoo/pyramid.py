@@ -59,15 +59,14 @@ class MobileNetV2Pyramid(MobileNetV2Features):
 
     def trunk(self, x: Tensor) -> tuple[Tensor, ...]:
         """[N, 3, H, W] in -1..1 to the maps before the final block: [N, kept + 320, h / level, w / level] each."""
-        return tuple(self._level(nn.functional.avg_pool2d(x, level) if level > 1 else x) for level in self.levels)
+        return tuple(self._level(_smaller(x, level)) for level in self.levels)
 
     def _level(self, x: Tensor) -> Tensor:
         seen: list[Tensor] = []
         for number, block in enumerate(list(self.features)[:-1]):
             x = block(x)
             if number in self.kept:
-                by = self.shrink[len(seen)]
-                seen.append(nn.functional.avg_pool2d(x, by) if by > 1 else x)
+                seen.append(_smaller(x, self.shrink[len(seen)]))
         return _beside([*seen, x])
 
     @property
@@ -82,8 +81,7 @@ class MobileNetV2Pyramid(MobileNetV2Features):
 
     def pooled(self, x: Tensor) -> Tensor:
         """[N, 1280] mean of the final map of the smallest film."""
-        by = self.levels[-1]
-        y: Tensor = self.features(nn.functional.avg_pool2d(x, by) if by > 1 else x)
+        y: Tensor = self.features(_smaller(x, self.levels[-1]))
         return y.mean(dim=(2, 3))
 
 
@@ -111,6 +109,11 @@ class Columns(nn.Module):
             columns = _beside([*kept, self.block(last)])
             whole.append(nn.functional.interpolate(columns, scale_factor=level) if level > 1 else columns)
         return _beside(whole)
+
+
+def _smaller(x: Tensor, by: int) -> Tensor:
+    """[N, C, H, W] to means of ``by`` x ``by`` cells."""
+    return nn.functional.avg_pool2d(x, by) if by > 1 else x
 
 
 def _beside(maps: list[Tensor]) -> Tensor:
